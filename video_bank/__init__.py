@@ -1,0 +1,1 @@
+"""A bank branch over video: queue, identification face to face, recording, evidence."""

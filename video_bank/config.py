@@ -1,0 +1,294 @@
+"""Settings: read once, never changed afterwards.
+
+A setting is taken from, the first that has it: the command line (``--ring-s 20``), the environment
+(``VIDEO_BANK_RING_S=20``), the TOML file named by ``VIDEO_BANK_CONFIG`` (``ring_s = 20``), the
+default.  ``python -m video_bank.config`` prints ``docs/configuration.md``.
+"""
+
+import argparse
+import ast
+import inspect
+import ipaddress
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+from video_bank.errors import OperatorError
+
+PREFIX = "VIDEO_BANK_"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting of the server."""
+
+    data: Path = Path("data")
+    """Directory of everything the server keeps: database, keys, pictures, recordings."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` for all."""
+
+    port: int = 8080
+    """Port to listen on."""
+
+    public_url: str = ""
+    """Origin the browsers use, such as `https://bank.example`. Default: `http://localhost:PORT`.
+    Under `https` login cookies are `__Host-` and `Secure`."""
+
+    tls_cert: Path | None = None
+    """Certificate chain (PEM) when the server itself ends TLS; with `tls_key`."""
+
+    tls_key: Path | None = None
+    """Private key (PEM) of `tls_cert`."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`. Default: none."""
+
+    database_url: str = field(default="", repr=False)
+    """`postgresql://user:password@host/name`; `DATABASE_URL` is read too. Default: an SQLite file
+    `bank.sqlite3` in `data`."""
+
+    demo: bool = False
+    """Make demo accounts and show walk-in codes on the screen. Refused on a public address."""
+
+    idle_s: int = 900
+    """A login ends after so many seconds without a sign of life."""
+
+    login_s: int = 8 * 3600
+    """A login ends after so many seconds in any case."""
+
+    sign_in_rate: int = 20
+    """Sign-in attempts and link openings accepted from one address each minute."""
+
+    walk_in: bool = True
+    """Serve customers without an invitation, confirmed by a one-time code to their phone."""
+
+    walk_in_rate: int = 10
+    """Walk-in codes sent for one address each ten minutes; for one phone number a third of it."""
+
+    delivery_command: tuple[str, ...] = ()
+    """Program that sends a text message: gets `{"phone", "text"}` as JSON on its input and answers
+    with exit code 0. Without it (and without `demo`) walk-in is closed."""
+
+    code_s: int = 300
+    """A walk-in code is good for so many seconds."""
+
+    code_tries: int = 5
+    """Wrong entries of a walk-in code before it is void."""
+
+    invitation_hours: int = 72
+    """An invitation link is good for so many hours unless its maker says otherwise."""
+
+    queue_limit: int = 200
+    """Customers waiting at once; further ones are asked to come later."""
+
+    ring_s: int = 20
+    """A customer is offered to a teller for so many seconds, then to the next one; the teller who
+    did not answer is set away."""
+
+    check_s: int = 60
+    """A check without a result ends as "not checked" after so many seconds."""
+
+    prompt_s: int = 8
+    """Seconds to follow each prompt of the liveness challenge."""
+
+    inference_threads: int = 1
+    """Processor threads of the inference process."""
+
+    def __post_init__(self) -> None:
+        if not self.public_url:
+            object.__setattr__(self, "public_url", f"http://localhost:{self.port}")
+        if not self.database_url:
+            url = f"sqlite:///{self.data.absolute() / 'bank.sqlite3'}"
+            object.__setattr__(self, "database_url", url)
+        _check(self)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], arguments: Sequence[str] = ()) -> Self:
+        """Read the settings.  Raises :class:`OperatorError` naming the setting that is wrong."""
+        types = get_type_hints(cls)
+        values = _from_file(environ.get(PREFIX + "CONFIG"), types)
+        values |= _from_environment(environ, types)
+        values |= _from_arguments(arguments, types)
+        return cls(**values)
+
+    @property
+    def https(self) -> bool:
+        """Whether browsers reach the server by HTTPS."""
+        return self.public_url.startswith("https:")
+
+    @property
+    def keys(self) -> Path:
+        """Directory of the server's keys."""
+        return self.data / "keys"
+
+
+def refuse_public_demo(config: Config) -> None:
+    """Raise :class:`OperatorError` when demo accounts would be reachable from elsewhere."""
+    if not config.demo:
+        return
+    for where in (config.host, urlsplit(config.public_url).hostname or ""):
+        if not _is_loopback(where):
+            raise OperatorError(
+                f"--demo makes accounts with known passwords and is refused on {where!r};"
+                " use 127.0.0.1, or run without --demo"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check(config: Config) -> None:
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if type(value) is int and value < 1:
+            raise OperatorError(f"{item.name} must be at least 1")
+    if config.port > 65535:
+        raise OperatorError("port must be at most 65535")
+    url = urlsplit(config.public_url)
+    if url.scheme not in ("http", "https") or not url.hostname or url.path or url.query:
+        raise OperatorError("public_url must be an origin, such as https://bank.example")
+    if url.scheme == "http" and not _is_loopback(url.hostname):
+        # Browsers give camera and microphone to secure pages only.
+        raise OperatorError("public_url must be https (http only for localhost)")
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise OperatorError("tls_cert and tls_key go together")
+    for network in config.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise OperatorError(f"trusted_proxies: {error}") from error
+
+
+def _from_file(path: str | None, types: Mapping[str, Any]) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        with open(path, "rb") as file:
+            settings = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise OperatorError(f"{PREFIX}CONFIG: {error}") from error
+    if unknown := sorted(settings.keys() - types.keys()):
+        raise OperatorError(f"{path}: no such setting: {', '.join(unknown)}")
+    return {name: _value(name, types[name], value) for name, value in settings.items()}
+
+
+def _from_environment(environ: Mapping[str, str], types: Mapping[str, Any]) -> dict[str, Any]:
+    known = {PREFIX + name.upper(): name for name in types}
+    strange = [
+        key
+        for key in environ
+        if key.startswith(PREFIX) and key not in known and not key.startswith(PREFIX + "TEST_")
+    ]
+    if unknown := sorted(set(strange) - {PREFIX + "CONFIG"}):
+        raise OperatorError(f"no such setting: {', '.join(unknown)}")
+    values = {
+        name: _value(name, types[name], environ[key])
+        for key, name in known.items()
+        if key in environ
+    }
+    if "DATABASE_URL" in environ:
+        values.setdefault("database_url", environ["DATABASE_URL"])
+    return values
+
+
+def _from_arguments(arguments: Sequence[str], types: Mapping[str, Any]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
+    for name, text in documentation().items():
+        action = argparse.BooleanOptionalAction if types[name] is bool else "store"
+        parser.add_argument(
+            "--" + name.replace("_", "-"), action=action, help=text.replace("%", "%%")
+        )
+    given = vars(parser.parse_args(list(arguments)))
+    return {name: _value(name, types[name], value) for name, value in given.items()}
+
+
+def _value(name: str, kind: Any, value: object) -> Any:
+    """``value`` as the setting's type: text is parsed, TOML's own types are checked."""
+    try:
+        if get_origin(kind) is tuple:
+            items = value.split(",") if isinstance(value, str) else value
+            if not isinstance(items, list):
+                raise ValueError("a list is needed")
+            return tuple(str(item).strip() for item in items if str(item).strip())
+        if kind is bool:
+            return value if isinstance(value, bool) else _truth(str(value))
+        if kind is int:
+            if isinstance(value, bool | float):
+                raise ValueError("a whole number is needed")
+            return int(str(value))
+        if not isinstance(value, str):
+            raise ValueError("text is needed")
+        return Path(value) if kind is Path or Path in get_args(kind) else value
+    except ValueError as error:
+        raise OperatorError(f"{name}: {error}") from error
+
+
+def _truth(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("true or false is needed")
+
+
+def documentation() -> dict[str, str]:
+    """Every setting's text, taken from the string under its field."""
+    (definition,) = ast.parse(inspect.getsource(Config)).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = {}
+    for statement, below in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            match below:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    texts[statement.target.id] = " ".join(text.split())
+                case _:
+                    raise ValueError(f"{statement.target.id} has no text under it")
+    return texts
+
+
+def _default(value: object) -> str:
+    match value:
+        case None | "" | ():
+            return "none"
+        case bool():
+            return str(value).lower()
+        case _:
+            return f"`{value}`"
+
+
+def markdown() -> str:
+    """``docs/configuration.md``."""
+    lines = [
+        "# Configuration",
+        "",
+        "Made by `python -m video_bank.config > docs/configuration.md`.",
+        "",
+        "A setting is taken from the first of: the command line, the environment, the TOML file",
+        f"named by `{PREFIX}CONFIG`, the default. Lists are written with commas in the environment",
+        "and on the command line, as arrays in the file.",
+        "",
+        "| setting (file) | environment | command line | default | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    defaults = {item.name: item.default for item in fields(Config)}
+    for name, text in documentation().items():
+        option = "--" + name.replace("_", "-")
+        lines.append(
+            f"| `{name}` | `{PREFIX}{name.upper()}` | `{option}` |"
+            f" {_default(defaults[name])} | {text} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -1,0 +1,1 @@
+"""HTTP: one file a feature; a handler parses, calls one verb, replies."""
