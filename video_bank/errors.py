@@ -37,7 +37,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "name_taken": ("该用户名已存在。", "This user name exists already."),
     "not_allowed": ("您没有权限进行此操作。", "You are not allowed to do this."),
     "not_found": ("没有找到。", "Not found."),
-    "not_signed_in": ("请先登录。", "Please sign in first."),
+    "login_required": ("请先登录。", "Please sign in first."),
     "own_account": ("不能对自己的账号进行此操作。", "You cannot do this to your own account."),
     "password_change_required": (
         "请先修改一次性密码。",
@@ -103,7 +103,7 @@ class NotSignedIn(UserError):
 
     status = 401
 
-    def __init__(self, code: str = "not_signed_in", **details: Any) -> None:
+    def __init__(self, code: str = "login_required", **details: Any) -> None:
         super().__init__(code, **details)
 
 
