@@ -1,0 +1,258 @@
+"""From RTP packets to whole encoded frames: reordering, VP8 and Opus depacketising, media time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from signaling.rtp import Packet, sequence_delta, timestamp_delta
+
+WAIT_S = 0.25
+"How long a missing packet may hold up the following ones: some round trips of NACK."
+RESTART_PACKETS = 3000
+"A jump of this many numbers is a new stream, not loss."
+
+
+class Frame(NamedTuple):
+    """One encoded frame as the codec made it: a VP8 frame or an Opus packet."""
+
+    data: bytes
+    timestamp: int
+    "RTP timestamp."
+    keyframe: bool
+    "Decodable without what came before; always true for Opus."
+
+
+class Reorder:
+    """Gives packets back in order, waiting a little for those missing."""
+
+    def __init__(self, wait_s: float = WAIT_S, limit: int = 1024) -> None:
+        self._wait_s = wait_s
+        self._limit = limit
+        self._expected: int | None = None
+        self._held: dict[int, Packet] = {}
+
+    def push(self, packet: Packet) -> list[Packet]:
+        """Packets that can go on now, in order; numbers left out are lost for good."""
+        if self._expected is None:
+            self._expected = packet.sequence
+        ahead = sequence_delta(packet.sequence, self._expected)
+        if ahead == 0 and not self._held:
+            self._expected = (packet.sequence + 1) & 0xFFFF
+            return [packet]
+        if abs(ahead) > RESTART_PACKETS:
+            self._held.clear()
+            self._expected = (packet.sequence + 1) & 0xFFFF
+            return [packet]
+        if ahead < 0:
+            return []
+        self._held[packet.sequence] = packet
+        return self._release(packet.arrival, self._expected)
+
+    def _release(self, now: float, expected: int) -> list[Packet]:
+        ready = []
+        while self._held:
+            packet = self._held.pop(expected, None)
+            if packet is None:
+                waited = now - min(held.arrival for held in self._held.values())
+                if waited < self._wait_s and len(self._held) < self._limit:
+                    break
+                base = expected
+                expected = min(self._held, key=lambda number: sequence_delta(number, base))
+                continue
+            ready.append(packet)
+            expected = (expected + 1) & 0xFFFF
+        self._expected = expected
+        return ready
+
+
+class Depacketiser(Protocol):
+    """Makes frames of packets that come in order, perhaps with gaps."""
+
+    waiting_for_keyframe: bool
+
+    def push(self, packet: Packet) -> Frame | None:
+        """The frame this packet completes."""
+
+
+class OpusFrames:
+    """RFC 7587: each packet is a frame."""
+
+    waiting_for_keyframe = False
+
+    def push(self, packet: Packet) -> Frame | None:
+        """The packet's Opus data; None for padding only."""
+        data = packet.payload
+        return Frame(data, packet.timestamp, True) if data else None
+
+
+class Vp8Frames:
+    """RFC 7741: a frame is the packets of one timestamp, the last with the marker.
+
+    After a loss nothing is given out until the next key frame: what would come in between
+    cannot be decoded rightly, and a recording must not show what was never sent.
+    """
+
+    def __init__(self) -> None:
+        self.waiting_for_keyframe = True
+        self._parts: list[bytes] = []
+        self._timestamp: int | None = None
+        self._next: int | None = None
+
+    def push(self, packet: Packet) -> Frame | None:
+        """The frame this packet completes."""
+        lost = self._next is not None and packet.sequence != self._next
+        self._next = (packet.sequence + 1) & 0xFFFF
+        if lost:
+            self.waiting_for_keyframe = True
+            self._parts.clear()
+        if packet.end == packet.offset:
+            return None
+        header = vp8_header(packet)
+        if header is None:
+            return None
+        begins, start = header
+        if begins:
+            if self._parts:
+                self.waiting_for_keyframe = True
+            self._parts = []
+            self._timestamp = packet.timestamp
+        elif not self._parts or packet.timestamp != self._timestamp:
+            self._parts = []
+            return None
+        self._parts.append(packet.data[start : packet.end])
+        return self._finish(packet) if packet.marker else None
+
+    def _finish(self, packet: Packet) -> Frame | None:
+        data = b"".join(self._parts)
+        self._parts = []
+        keyframe = not data[0] & 1
+        if keyframe:
+            self.waiting_for_keyframe = False
+        if self.waiting_for_keyframe:
+            return None
+        return Frame(data, packet.timestamp, keyframe)
+
+
+def vp8_header(packet: Packet) -> tuple[bool, int] | None:
+    """Whether the packet begins a frame, and where VP8 data starts in it; None if malformed."""
+    data, at, end = packet.data, packet.offset, packet.end
+    if at >= end:
+        return None
+    first = data[at]
+    at += 1
+    if first & 0x80:
+        if at >= end:
+            return None
+        flags = data[at]
+        at += 1
+        if flags & 0x80:
+            if at >= end:
+                return None
+            at += 2 if data[at] & 0x80 else 1
+        if flags & 0x40:
+            at += 1
+        if flags & 0x30:
+            at += 1
+    if at >= end:
+        return None
+    return first & 0x1F == 0x10, at
+
+
+def begins_vp8_keyframe(packet: Packet) -> bool:
+    """Whether a VP8 key frame starts with this packet."""
+    header = vp8_header(packet)
+    return header is not None and header[0] and not packet.data[header[1]] & 1
+
+
+def vp8_size(keyframe: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels from a VP8 key frame (RFC 6386 9.1)."""
+    if len(keyframe) < 10 or keyframe[0] & 1 or keyframe[3:6] != b"\x9d\x01\x2a":
+        return None
+    width = int.from_bytes(keyframe[6:8], "little") & 0x3FFF
+    height = int.from_bytes(keyframe[8:10], "little") & 0x3FFF
+    return width, height
+
+
+class SenderClock:
+    """The sender's NTP clock against ours, shared by its audio and video so they stay together."""
+
+    def __init__(self, samples: int = 16) -> None:
+        self._samples = samples
+        self._offsets: list[int] = []
+
+    def add(self, ntp_us: int, arrival_us: int) -> None:
+        """Note a sender report: its NTP time and when it came, both in microseconds."""
+        if self._offsets and abs(arrival_us - ntp_us - self.offset_us) > 2_000_000:
+            self._offsets.clear()  # the sender's clock was set
+        self._offsets.append(arrival_us - ntp_us)
+        del self._offsets[: -self._samples]
+
+    @property
+    def offset_us(self) -> int:
+        """Our time minus the sender's; the report that was least delayed decides."""
+        return min(self._offsets)
+
+
+class MediaClock:
+    """RTP timestamps of one stream to microseconds of media time.
+
+    The first packet's arrival anchors it; a sender report corrects it, gently, so that times
+    never run backwards.
+    """
+
+    SLEW = 0.1
+    "Share of the passing time that a correction may use."
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._timestamp = 0
+        self._extended = 0
+        self._anchor: tuple[int, int] | None = None
+        self._correction = 0.0
+        self._corrected_at = 0
+
+    def time_us(self, timestamp: int, arrival_us: int) -> int:
+        """Media time of a timestamp; the first call fixes it to its arrival."""
+        if self._anchor is None:
+            self._anchor = (0, arrival_us)
+            self._timestamp = timestamp
+        extended = self._extended + timestamp_delta(timestamp, self._timestamp)
+        line = self._line(extended)
+        if abs(line - arrival_us) > 10_000_000:  # the stream jumped: start anew
+            self._anchor = (extended, arrival_us)
+            self._correction = 0.0
+            line = arrival_us
+        if extended > self._extended:
+            self._timestamp, self._extended = timestamp, extended
+            self._slew(extended)
+        return line + round(self._correction)
+
+    def sender_report(self, timestamp: int, at_us: int) -> None:
+        """The sender says `timestamp` was at `at_us` (its clock, in our media time)."""
+        if self._anchor is None:
+            return
+        before = self._line(self._extended) + self._correction
+        extended = self._extended + timestamp_delta(timestamp, self._timestamp)
+        anchor = (extended, at_us)
+        correction = before - (at_us + (self._extended - extended) * 1_000_000 / self._rate)
+        if abs(correction) < 2_000_000:  # more than that is no clock but a broken sender
+            self._anchor = anchor
+            self._correction = correction
+
+    def timestamp_at(self, at_us: int) -> int | None:
+        """The RTP timestamp that belongs to a media time."""
+        if self._anchor is None:
+            return None
+        ahead = (at_us - self._correction - self._anchor[1]) * self._rate / 1_000_000
+        extended = self._anchor[0] + round(ahead)
+        return (self._timestamp + extended - self._extended) & 0xFFFFFFFF
+
+    def _line(self, extended: int) -> int:
+        assert self._anchor is not None
+        return self._anchor[1] + (extended - self._anchor[0]) * 1_000_000 // self._rate
+
+    def _slew(self, extended: int) -> None:
+        passed = (extended - self._corrected_at) * 1_000_000 / self._rate
+        self._corrected_at = extended
+        step = min(abs(self._correction), max(0.0, passed * self.SLEW))
+        self._correction += -step if self._correction > 0 else step
