@@ -1,0 +1,292 @@
+"""WebM of one participant: frames in, self-standing fragments out (FORMAT.md, Stream). Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["audio", "video"]
+
+VIDEO, AUDIO = 1, 2
+CLUSTER_US = 200_000
+"""Media time after which a cluster ends: with a writer's tick of 50 ms it stays below 250 ms."""
+CLUSTER_BYTES = 65_536
+FRAME_LIMIT = 1_000_000
+"""Bytes of one frame; the cluster around it must fit into a record of 1 MiB."""
+PICTURE_WAIT_US = 2_000_000
+"""How long sound is kept for the first key frame."""
+FRAME_US: dict[Kind, int] = {"audio": 20_000, "video": 40_000}
+"""How long the last frame of a file is taken to last."""
+
+EBML, SEGMENT, INFO, TRACKS, CUES, CLUSTER, VOID = (
+    b"\x1a\x45\xdf\xa3",
+    b"\x18\x53\x80\x67",
+    b"\x15\x49\xa9\x66",
+    b"\x16\x54\xae\x6b",
+    b"\x1c\x53\xbb\x6b",
+    b"\x1f\x43\xb6\x75",
+    b"\xec",
+)
+_UNKNOWN_SIZE = b"\x01" + b"\xff" * 7
+TIMESTAMP_AT = len(CLUSTER) + 8 + 2
+"""Offset of a cluster's timestamp (8 bytes): sizes are written in full width, so it is fixed."""
+_SIMPLE_BLOCK = b"\xa3"
+_TIMESTAMP = b"\xe7\x88"
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """What becomes one DATA record."""
+
+    time_us: int
+    payload: bytes
+    keyframe: bool = False
+    init: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """One frame inside a cluster, as read back."""
+
+    track: int
+    time_ms: int
+    keyframe: bool
+    data: bytes
+
+
+def element(id: bytes, body: bytes) -> bytes:
+    """An EBML element with a size of 8 bytes."""
+    return id + size8(len(body)) + body
+
+
+def size8(size: int) -> bytes:
+    """An EBML size in 8 bytes."""
+    return (1 << 56 | size).to_bytes(8, "big")
+
+
+def uint(id: bytes, value: int, width: int = 8) -> bytes:
+    """An EBML element that holds a number."""
+    return id + bytes([0x80 | width]) + value.to_bytes(width, "big")
+
+
+def vp8_size(frame: bytes) -> tuple[int, int] | None:
+    """Width and height if `frame` is a VP8 key frame (RFC 6386, 9.1), else None."""
+    if len(frame) < 10 or frame[0] & 1 or frame[3:6] != b"\x9d\x01\x2a":
+        return None
+    width, height = struct.unpack_from("<HH", frame, 6)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def ebml_header() -> bytes:
+    """The header of a WebM file."""
+    return element(
+        EBML,
+        uint(b"\x42\x86", 1, 1)
+        + uint(b"\x42\xf7", 1, 1)
+        + uint(b"\x42\xf2", 4, 1)
+        + uint(b"\x42\xf3", 8, 1)
+        + element(b"\x42\x82", b"webm")
+        + uint(b"\x42\x87", 4, 1)
+        + uint(b"\x42\x85", 2, 1),
+    )
+
+
+def info(duration_ms: float | None = None) -> bytes:
+    """Info: one unit is 1 ms."""
+    body = uint(b"\x2a\xd7\xb1", 1_000_000, 4)
+    body += element(b"\x4d\x80", b"video bank") + element(b"\x57\x41", b"video bank")
+    if duration_ms is not None:
+        body += b"\x44\x89\x88" + struct.pack(">d", duration_ms)
+    return element(INFO, body)
+
+
+def tracks(label: str, size: tuple[int, int] | None) -> bytes:
+    """Tracks: Opus, and VP8 if there is a picture `size`."""
+    name = element(b"\x53\x6e", label.encode())
+    entries = b""
+    if size is not None:
+        picture = uint(b"\xb0", size[0], 2) + uint(b"\xba", size[1], 2)
+        entries += _track(VIDEO, 1, b"V_VP8", name + element(b"\xe0", picture))
+    # OpusHead (RFC 7845, 5.1): version 1, 2 channels, no samples to skip, 48 kHz, no gain.
+    head = b"OpusHead" + struct.pack("<BBHIHB", 1, 2, 0, 48_000, 0, 0)
+    sound = b"\xb5\x88" + struct.pack(">d", 48_000.0) + uint(b"\x9f", 2, 1)
+    opus = element(b"\x63\xa2", head) + uint(b"\x56\xaa", 0) + uint(b"\x56\xbb", 80_000_000)
+    entries += _track(AUDIO, 2, b"A_OPUS", name + opus + element(b"\xe1", sound))
+    return element(TRACKS, entries)
+
+
+def _track(number: int, type: int, codec: bytes, rest: bytes) -> bytes:
+    body = uint(b"\xd7", number, 1) + uint(b"\x73\xc5", number, 1) + uint(b"\x83", type, 1)
+    body += uint(b"\x9c", 0, 1) + element(b"\x86", codec) + rest
+    return element(b"\xae", body)
+
+
+def init_segment(label: str, size: tuple[int, int] | None) -> bytes:
+    """The front of a live WebM: everything before the first cluster."""
+    return ebml_header() + SEGMENT + _UNKNOWN_SIZE + info() + tracks(label, size)
+
+
+def cues(points: list[tuple[int, int]], track: int) -> bytes:
+    """Cues for (time in ms, offset of the cluster inside the segment's body)."""
+    body = b""
+    for time_ms, offset in points:
+        place = uint(b"\xf7", track, 1) + uint(b"\xf1", offset)
+        body += element(b"\xbb", uint(b"\xb3", time_ms) + element(b"\xb7", place))
+    return element(CUES, body)
+
+
+CUES_SIZE = len(cues([], VIDEO))
+CUE_SIZE = len(cues([(0, 0)], VIDEO)) - CUES_SIZE
+
+
+def elements(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(id, start, end of the body) of the elements that follow one another in `data`.
+
+    An unknown size reaches to the end. Stops at what is no element.
+    """
+    at = 0
+    while at < len(data):
+        id_length = 9 - data[at].bit_length()
+        size_at = at + id_length
+        if id_length > 4 or size_at >= len(data):
+            return
+        size_length = 9 - data[size_at].bit_length()
+        if size_length > 8:
+            return
+        size = int.from_bytes(data[size_at : size_at + size_length], "big")
+        size &= (1 << 7 * size_length) - 1
+        start = size_at + size_length
+        end = len(data) if size == (1 << 7 * size_length) - 1 else start + size
+        yield data[at:size_at], start, min(end, len(data))
+        at = end
+
+
+def find(data: bytes, *path: bytes) -> bytes | None:
+    """Body of the first element along `path` of ids, or None."""
+    for id in path:
+        bodies = (data[start:end] for found, start, end in elements(data) if found == id)
+        body = next(bodies, None)
+        if body is None:
+            return None
+        data = body
+    return data
+
+
+def blocks(cluster: bytes) -> Iterator[Block]:
+    """The frames of a cluster that `Muxer` made."""
+    (base,) = struct.unpack_from(">Q", cluster, TIMESTAMP_AT)
+    for id, start, end in elements(cluster[TIMESTAMP_AT + 8 :]):
+        if id == _SIMPLE_BLOCK:
+            body = cluster[TIMESTAMP_AT + 8 + start : TIMESTAMP_AT + 8 + end]
+            (offset,) = struct.unpack_from(">h", body, 1)
+            yield Block(body[0] & 0x7F, base + offset, bool(body[3] & 0x80), body[4:])
+
+
+@dataclass
+class _Cluster:
+    """Frames that wait to become one cluster."""
+
+    frames: list[tuple[int, int, bool, bytes]] = field(default_factory=list)
+    """(media time in µs, track, key frame, data)"""
+    bytes: int = 0
+    since: float = 0.0
+    """Clock of the caller when the first one came."""
+
+    def pack(self, floor_us: int) -> Fragment:
+        """The cluster; its timestamp is not before `floor_us`, its blocks may be a little."""
+        self.frames.sort(key=lambda frame: frame[0])
+        first_us = max(floor_us, self.frames[0][0])
+        base = first_us // 1000
+        body = _TIMESTAMP + struct.pack(">Q", base)
+        for time_us, track, keyframe, data in self.frames:
+            flags = 0x80 if keyframe else 0
+            block = struct.pack(">BhB", 0x80 | track, time_us // 1000 - base, flags)
+            body += _SIMPLE_BLOCK + size8(len(block) + len(data)) + block + data
+        pictures = [keyframe for _, track, keyframe, _ in self.frames if track == VIDEO]
+        return Fragment(first_us, element(CLUSTER, body), keyframe=pictures[:1] == [True])
+
+
+class Muxer:
+    """Makes fragments from the frames of one participant.
+
+    `now` is the caller's monotonic clock in seconds: sound and pictures wait by media time, but a
+    cluster must also end when no further frame comes.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._cluster = _Cluster()
+        self._last_us = {VIDEO: -1000, AUDIO: -1000}
+        self._floor_us = 0
+        self._begun = False
+        self._pictures = False
+        self.left_out = 0
+        """Frames that could not be recorded: pictures before the first key frame, oversized ones."""
+
+    def add(
+        self, kind: Kind, time_us: int, data: bytes, keyframe: bool, now: float
+    ) -> list[Fragment]:
+        """Take one frame; the fragments that are complete through it."""
+        size = vp8_size(data) if keyframe and kind == "video" else None
+        if not data or len(data) > FRAME_LIMIT or (kind == "video" and not self._pictures and not size):
+            self.left_out += 1
+            return []
+        track = VIDEO if kind == "video" else AUDIO
+        time_us = max(time_us, self._floor_us, self._last_us[track] + 1000)
+        self._last_us[track] = time_us
+        done: list[Fragment] = []
+        if size:
+            done += self._begin(size) if not self._pictures else self.flush()
+        elif self._ends_before(time_us, len(data)):
+            done += self.flush()
+        if not self._cluster.frames:
+            self._cluster.since = now
+        self._cluster.frames.append((time_us, track, size is not None or kind == "audio", data))
+        self._cluster.bytes += len(data)
+        return done
+
+    def due(self, now: float) -> list[Fragment]:
+        """Fragments whose time is over although nothing came."""
+        wait_us = CLUSTER_US if self._begun else PICTURE_WAIT_US
+        if not self._cluster.frames or (now - self._cluster.since) * 1e6 < wait_us:
+            return []
+        return self.flush()
+
+    def flush(self) -> list[Fragment]:
+        """Everything that was kept; called at the end, too."""
+        if not self._cluster.frames:
+            return []
+        begin = [] if self._begun else [self._init(None)]
+        return begin + self._close()
+
+    def _begin(self, size: tuple[int, int]) -> list[Fragment]:
+        """Init segment for the first key frame, in front of the sound that waited for it."""
+        before = self._close() if self._begun else []
+        self._pictures = True
+        init = self._init(size)
+        return [*before, init, *self._close()]
+
+    def _init(self, size: tuple[int, int] | None) -> Fragment:
+        self._begun = True
+        first_us = self._cluster.frames[0][0] if self._cluster.frames else self._floor_us
+        return Fragment(first_us, init_segment(self._label, size), init=True)
+
+    def _close(self) -> list[Fragment]:
+        if not self._cluster.frames:
+            return []
+        fragment = self._cluster.pack(self._floor_us)
+        self._floor_us = fragment.time_us
+        self._cluster = _Cluster()
+        return [fragment]
+
+    def _ends_before(self, time_us: int, size: int) -> bool:
+        """Must the cluster end before a frame of this time and size?"""
+        frames = self._cluster.frames
+        if not frames:
+            return False
+        span = time_us - min(frame[0] for frame in frames)
+        if not self._begun:
+            return span >= PICTURE_WAIT_US
+        return span >= CLUSTER_US or self._cluster.bytes + size > CLUSTER_BYTES
