@@ -22,7 +22,7 @@ from video_bank.config import Config
 from video_bank.errors import Conflict, NotAllowed, NotFound, NotSignedIn, OperatorError, UserError
 from video_bank.evidence import AUDIT, Timeline
 from video_bank.lockout import Failures, Strangers
-from video_bank.logins import Login, Logins, SignedIn, signed_out
+from video_bank.logins import Login, Logins, SignedIn, cookie_name, signed_out
 from video_bank.passwords import MOST, Passwords, one_time_password, refuse_weak
 from video_bank.permissions import ALLOWED, STAFF, Permission, Role
 from video_bank.person import clean_name
@@ -31,7 +31,7 @@ from video_bank.secrets import Secrets
 from video_bank.storage import Database, Reader, Tx, new_id, now_us
 from video_bank.storage.tables import staff
 
-__all__ = ["Accounts", "Login", "SignedIn", "StaffMember", "require"]
+__all__ = ["Accounts", "Login", "SignedIn", "StaffMember", "cookie_name", "require"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 
@@ -250,6 +250,45 @@ class Accounts:
         """What to call a colleague; also when the account is disabled."""
         async with self._database.read() as reader:
             return str((await _by_id(reader, staff_id)).display_name)
+
+    async def skills(self, staff_id: str) -> frozenset[str]:
+        """Businesses and languages this person serves; empty means all."""
+        async with self._database.read() as reader:
+            return frozenset((await _by_id(reader, staff_id)).skills)
+
+    async def unsafe_demo_account(self, name: str, display_name: str, role: Role) -> str:
+        """Make, or make usable again, an account whose password is going to be printed."""
+        password = one_time_password()
+        async with self._database.read() as reader:
+            row = await _by_name(reader, name)
+        if row is None:
+            await self.create_staff(name, display_name, role, by="demo", password=password)
+            return password
+        renewed = {
+            "password_hash": await self._passwords.hash(password),
+            "password_one_time": False,
+            "totp_secret": None,
+            "totp_last_step": None,
+            "failures": 0,
+            "locked_until": None,
+            "disabled": False,
+        }
+        async with self._database.write() as tx:
+            await tx.execute(staff.update().where(staff.c.id == row.id).values(renewed))
+            await self._audit(tx, "staff_reset", "demo", staff=row.id)
+            await self.logins.end_all(tx, "staff", row.id, signed_out("reset"))
+        return password
+
+    async def disable_demo_accounts(self, prefix: str) -> None:
+        """Disable what an earlier demo has left; every login of theirs ends."""
+        async with self._database.write() as tx:
+            left = staff.c.name.startswith(prefix, autoescape=True) & ~staff.c.disabled
+            for row in (await tx.execute(select(staff).where(left))).all():
+                await tx.execute(
+                    staff.update().where(staff.c.id == row.id).values(disabled=True)
+                )
+                await self._audit(tx, "staff_disabled", "server", staff=row.id)
+                await self.logins.end_all(tx, "staff", row.id, signed_out("disabled"))
 
     async def create_staff(
         self,

@@ -34,6 +34,10 @@ class Config:
     port: int = 8080
     """Port to listen on."""
 
+    media_addresses: tuple[str, ...] = ()
+    """IP addresses browsers send media to. Default: loopback when `host` is loopback, else all of
+    this machine's own."""
+
     public_url: str = ""
     """Origin the browsers use, such as `https://bank.example`. Default: `http://localhost:PORT`.
     Under `https` login cookies are `__Host-` and `Secure`."""
@@ -131,14 +135,15 @@ def refuse_public_demo(config: Config) -> None:
     if not config.demo:
         return
     for where in (config.host, urlsplit(config.public_url).hostname or ""):
-        if not _is_loopback(where):
+        if not is_loopback(where):
             raise OperatorError(
                 f"--demo makes accounts with known passwords and is refused on {where!r};"
                 " use 127.0.0.1, or run without --demo"
             )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` names this machine to itself only."""
     if host == "localhost":
         return True
     try:
@@ -157,7 +162,7 @@ def _check(config: Config) -> None:
     url = urlsplit(config.public_url)
     if url.scheme not in ("http", "https") or not url.hostname or url.path or url.query:
         raise OperatorError("public_url must be an origin, such as https://bank.example")
-    if url.scheme == "http" and not _is_loopback(url.hostname):
+    if url.scheme == "http" and not is_loopback(url.hostname):
         # Browsers give camera and microphone to secure pages only.
         raise OperatorError("public_url must be https (http only for localhost)")
     if (config.tls_cert is None) != (config.tls_key is None):

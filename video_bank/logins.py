@@ -55,6 +55,11 @@ class SignedIn:
     """The cookie's value: the only time it is seen."""
 
 
+def cookie_name(config: Config) -> str:
+    """The login cookie; ``__Host-`` makes browsers insist on Secure, this host, the root path."""
+    return "__Host-login" if config.https else "login"
+
+
 def signed_out(reason: str) -> Event:
     """The event of a login's end; reasons: signed_out, everywhere, expired, disabled, reset,
     password_changed."""

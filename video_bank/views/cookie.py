@@ -3,16 +3,7 @@
 from aiohttp import web
 
 from video_bank.config import Config
-
-
-def cookie_name(config: Config) -> str:
-    """``__Host-`` makes browsers insist on Secure, this host and the root path."""
-    return "__Host-login" if config.https else "login"
-
-
-def login_cookie(request: web.Request, config: Config) -> str | None:
-    """The login's secret, if the browser sent one."""
-    return request.cookies.get(cookie_name(config))
+from video_bank.logins import cookie_name
 
 
 def give_login(response: web.StreamResponse, config: Config, value: str) -> None:
