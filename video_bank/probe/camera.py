@@ -46,7 +46,7 @@ class Clip:
         encoder.thread_count = 2
         encoder.options = {
             "deadline": "realtime",
-            "cpu-used": "4",
+            "cpu-used": "8",
             "lag-in-frames": "0",
             "auto-alt-ref": "0",
             "error-resilient": "1",
