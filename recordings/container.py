@@ -252,9 +252,7 @@ class PartWriter:
         """Write INDEX, CHECKPOINT, FINAL and close the file."""
         self._index()
         self._sign_chain()
-        body = _FINAL.pack(
-            self.chain, self._wall(), self._last_index, self._last_leaf, int(ending)
-        )
+        body = _FINAL.pack(self.chain, self._wall(), self._last_index, self._last_leaf, int(ending))
         self._put_signed(Type.FINAL, body)
         self.finished = True
         self._sink.sync()
@@ -480,9 +478,7 @@ class PartReader:
         end = self._source.size()
         while self._next + RECORD_HEADER <= end and not self.finished:
             try:
-                record = Record.unpack(
-                    self._source.read(self._next, RECORD_HEADER), self._next
-                )
+                record = Record.unpack(self._source.read(self._next, RECORD_HEADER), self._next)
             except Damaged:
                 return
             if record.sequence != len(self) or record.end > end:

@@ -35,6 +35,11 @@ def new_dek() -> bytes:
     return os.urandom(DEK)
 
 
+def new_part_id() -> str:
+    """A random id for one part: keep the wrapped data key under it before recording begins."""
+    return os.urandom(16).hex()
+
+
 @dataclass(frozen=True)
 class PartKeys:
     """What seals and opens the records of one part."""

@@ -17,6 +17,8 @@ FRAME_LIMIT = 1_000_000
 """Bytes of one frame; the cluster around it must fit into a record of 1 MiB."""
 PICTURE_WAIT_US = 2_000_000
 """How long sound is kept for the first key frame."""
+JUMP_US = 1_000_000
+"""A frame this much before the others of its cluster begins a new one."""
 FRAME_US: dict[Kind, int] = {"audio": 20_000, "video": 40_000}
 """How long the last frame of a file is taken to last."""
 
@@ -64,6 +66,11 @@ def element(id: bytes, body: bytes) -> bytes:
 def size8(size: int) -> bytes:
     """An EBML size in 8 bytes."""
     return (1 << 56 | size).to_bytes(8, "big")
+
+
+def size4(size: int) -> bytes:
+    """An EBML size in 4 bytes."""
+    return (1 << 28 | size).to_bytes(4, "big")
 
 
 def uint(id: bytes, value: int, width: int = 8) -> bytes:
@@ -203,7 +210,7 @@ class _Cluster:
         for time_us, track, keyframe, data in self.frames:
             flags = 0x80 if keyframe else 0
             block = struct.pack(">BhB", 0x80 | track, time_us // 1000 - base, flags)
-            body += _SIMPLE_BLOCK + size8(len(block) + len(data)) + block + data
+            body += _SIMPLE_BLOCK + size4(len(block) + len(data)) + block + data
         pictures = [keyframe for _, track, keyframe, _ in self.frames if track == VIDEO]
         return Fragment(first_us, element(CLUSTER, body), keyframe=pictures[:1] == [True])
 
@@ -222,30 +229,41 @@ class Muxer:
         self._floor_us = 0
         self._begun = False
         self._pictures = False
+        self._awaits_keyframe = True
         self.left_out = 0
-        """Frames that could not be recorded: pictures before the first key frame, oversized ones."""
+        """Frames not recorded: oversized, or pictures that no key frame goes before."""
 
     def add(
         self, kind: Kind, time_us: int, data: bytes, keyframe: bool, now: float
     ) -> list[Fragment]:
         """Take one frame; the fragments that are complete through it."""
         size = vp8_size(data) if keyframe and kind == "video" else None
-        if not data or len(data) > FRAME_LIMIT or (kind == "video" and not self._pictures and not size):
+        if not self._wants(kind, data, size):
             self.left_out += 1
             return []
+        done: list[Fragment] = []
+        if size:
+            self._awaits_keyframe = False
+            done += self.flush() if self._pictures else self._begin(size)
+        elif self._ends_before(time_us, len(data)):
+            done += self.flush()
         track = VIDEO if kind == "video" else AUDIO
         time_us = max(time_us, self._floor_us, self._last_us[track] + 1000)
         self._last_us[track] = time_us
-        done: list[Fragment] = []
-        if size:
-            done += self._begin(size) if not self._pictures else self.flush()
-        elif self._ends_before(time_us, len(data)):
-            done += self.flush()
         if not self._cluster.frames:
             self._cluster.since = now
         self._cluster.frames.append((time_us, track, size is not None or kind == "audio", data))
         self._cluster.bytes += len(data)
         return done
+
+    def gap(self) -> None:
+        """Frames before this point were lost: no picture can be shown until a key frame."""
+        self._awaits_keyframe = True
+
+    def _wants(self, kind: Kind, data: bytes, size: tuple[int, int] | None) -> bool:
+        if not data or len(data) > FRAME_LIMIT:
+            return False
+        return kind == "audio" or size is not None or not self._awaits_keyframe
 
     def due(self, now: float) -> list[Fragment]:
         """Fragments whose time is over although nothing came."""
@@ -283,10 +301,12 @@ class Muxer:
 
     def _ends_before(self, time_us: int, size: int) -> bool:
         """Must the cluster end before a frame of this time and size?"""
-        frames = self._cluster.frames
-        if not frames:
+        if not self._cluster.frames:
             return False
-        span = time_us - min(frame[0] for frame in frames)
-        if not self._begun:
-            return span >= PICTURE_WAIT_US
-        return span >= CLUSTER_US or self._cluster.bytes + size > CLUSTER_BYTES
+        first_us = min(frame[0] for frame in self._cluster.frames)
+        longest_us = CLUSTER_US if self._begun else PICTURE_WAIT_US
+        # Sound and pictures may come a little out of order. More than a second is a jump, and a
+        # block can stand at most 32 s from its cluster's timestamp.
+        jumps_back = first_us - time_us > JUMP_US
+        too_big = self._cluster.bytes + size > CLUSTER_BYTES
+        return too_big or jumps_back or time_us - first_us >= longest_us

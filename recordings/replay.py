@@ -1,0 +1,183 @@
+"""Plaintext views of a sealed part, made while they are read: a WebM file per stream, events."""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import matroska
+from .container import Flag, PartReader, Record, Type
+from .errors import Damaged
+from .keys import TAG
+
+KEPT_FRAGMENTS = 8
+"""Decrypted fragments that a view remembers: at most 8 MiB, in practice 0.5."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """An EVENT record, opened."""
+
+    sequence: int
+    time_us: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """One stream of a part."""
+
+    number: int
+    label: str
+    pictures: bool
+    start_us: int
+    """Media time of its first fragment."""
+
+
+def events(reader: PartReader) -> Iterator[Event]:
+    """What happened, in the order it was written."""
+    for record in reader:
+        if record.type == Type.EVENT:
+            yield Event(record.sequence, record.time_us, json.loads(reader.open(record)))
+
+
+def streams(reader: PartReader) -> list[StreamInfo]:
+    """The streams that hold anything, by number."""
+    first: dict[int, int] = {}
+    inits: dict[int, Record] = {}
+    for record in reader:
+        if record.type == Type.DATA and record.flags & Flag.INIT:
+            inits[record.stream] = record
+        elif record.type == Type.DATA:
+            first.setdefault(record.stream, record.time_us)
+    found = []
+    for number, record in sorted(inits.items()):
+        if number in first:
+            tracks = _tracks(reader, record)
+            label = matroska.find(tracks, b"\xae", b"\x53\x6e") or b""
+            pictures = _has_pictures(tracks)
+            found.append(StreamInfo(number, label.decode(), pictures, first[number]))
+    return found
+
+
+class WebmView:
+    """One stream as a WebM file that a browser can play and seek by HTTP Range.
+
+    The file is never made: its front (length, tracks, Cues) is computed, and of the rest only the
+    fragments that are read are decrypted. Times in it begin at 0, which is `start_us` in the
+    session. The part may be finished, cut by a crash, or still growing; the view is of what was
+    there when it was opened. Safe for several threads; reads block, so call them from one.
+    """
+
+    def __init__(self, reader: PartReader, stream: int) -> None:
+        """`KeyError` if the part has no such stream, `Damaged` if its ends can't be opened."""
+        self._reader = reader
+        mine = [r for r in reader if r.type == Type.DATA and r.stream == stream]
+        inits = [r for r in mine if r.flags & Flag.INIT]
+        self._clusters = [r for r in mine if not r.flags & Flag.INIT]
+        if not inits or not self._clusters:
+            raise KeyError(stream)
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+        self.start_us: int = self._clusters[0].time_us // 1000 * 1000
+        """Media time in the session of the file's time 0."""
+        self.duration_us = self._last_us() - self.start_us
+        tracks = _tracks(reader, inits[-1])
+        self.pictures = _has_pictures(tracks)
+        """Does the stream have pictures, or only sound?"""
+        self.content_type = "video/webm" if self.pictures else "audio/webm"
+        self._front = self._make_front(tracks)
+        self._starts = [len(self._front)]
+        """Offset of each cluster in the file, and the file's end."""
+        for record in self._clusters:
+            self._starts.append(self._starts[-1] + record.length - TAG)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return self._starts[-1]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes from `offset`, fewer only at the end; `Damaged` if they aren't what was sealed."""
+        end = min(offset + length, self.size)
+        if offset < 0 or end <= offset:
+            return b""
+        pieces = [self._front[offset:end]]
+        at = max(offset, len(self._front))
+        while at < end:
+            number = bisect_right(self._starts, at) - 1
+            start = self._starts[number]
+            piece = self._cluster(number)[at - start : end - start]
+            pieces.append(piece)
+            at += len(piece)
+        return b"".join(pieces)
+
+    def _make_front(self, tracks: bytes) -> bytes:
+        head = matroska.info(self.duration_us / 1000) + matroska.element(matroska.TRACKS, tracks)
+        seekable = [
+            number
+            for number, record in enumerate(self._clusters)
+            if record.flags & Flag.KEYFRAME or not self.pictures
+        ]
+        # The Cues stand in front of the clusters whose places they tell, so their size comes first.
+        place = len(head) + matroska.CUES_SIZE + matroska.CUE_SIZE * len(seekable)
+        places = [place]
+        for record in self._clusters:
+            place += record.length - TAG
+            places.append(place)
+        points = [
+            ((self._clusters[number].time_us - self.start_us) // 1000, places[number])
+            for number in seekable
+        ]
+        track = matroska.VIDEO if self.pictures else matroska.AUDIO
+        segment = matroska.SEGMENT + matroska.size8(place)
+        return matroska.ebml_header() + segment + head + matroska.cues(points, track)
+
+    def _cluster(self, number: int) -> bytes:
+        with self._lock:
+            if number in self._kept:
+                self._kept.move_to_end(number)
+                return self._kept[number]
+        cluster = self._moved(self._reader.open(self._clusters[number]))
+        with self._lock:
+            self._kept[number] = cluster
+            while len(self._kept) > KEPT_FRAGMENTS:
+                self._kept.popitem(last=False)
+        return cluster
+
+    def _moved(self, cluster: bytes) -> bytes:
+        """The same cluster with its time counted from the start of the stream."""
+        at = matroska.TIMESTAMP_AT
+        if not cluster.startswith(matroska.CLUSTER) or len(cluster) < at + 8:
+            raise Damaged("record_malformed", "not a cluster")
+        (time_ms,) = struct.unpack_from(">Q", cluster, at)
+        moved = max(0, time_ms - self.start_us // 1000)
+        return cluster[:at] + struct.pack(">Q", moved) + cluster[at + 8 :]
+
+    def _last_us(self) -> int:
+        """Media time at which the last frame is over."""
+        last = self._clusters[-1]
+        end = last.time_us
+        for block in matroska.blocks(self._reader.open(last)):
+            kind: matroska.Kind = "video" if block.track == matroska.VIDEO else "audio"
+            end = max(end, block.time_ms * 1000 + matroska.FRAME_US[kind])
+        return end
+
+
+def _tracks(reader: PartReader, init: Record) -> bytes:
+    """Body of the Tracks element of an init segment."""
+    tracks = matroska.find(reader.open(init), matroska.SEGMENT, matroska.TRACKS)
+    if tracks is None:
+        raise Damaged("record_malformed", "init segment without tracks", init.sequence)
+    return tracks
+
+
+def _has_pictures(tracks: bytes) -> bool:
+    entries = [tracks[start:end] for _, start, end in matroska.elements(tracks)]
+    return any(matroska.find(entry, b"\x83") == b"\x01" for entry in entries)
