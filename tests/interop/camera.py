@@ -1,8 +1,8 @@
 """A camera for Chromium: a film it loops, which the test can change while it runs.
 
-Chromium maps the film (``--use-file-for-fake-video-capture``) and reads frame after frame from it.
-All frames are JPEG of one size in bytes with the same headers, so that a frame can be overwritten in
-place at any moment: whatever Chromium reads meanwhile is a whole picture or a mixture of two.
+Chromium maps the film (``--use-file-for-fake-video-capture``) and reads frame after frame from
+it.  All frames are JPEG of one size in bytes with the same headers, so that a frame can be
+overwritten in place at any moment: what Chromium reads meanwhile is a picture or a mixture of two.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ class Film:
         """A picture held still."""
         picture = cv2.imread(str(path))
         assert picture is not None, path
-        return cls([_letterboxed(picture)])
+        return cls([_letterboxed(picture.astype(np.uint8, copy=False))])
 
 
 class Camera:
@@ -60,7 +60,7 @@ def _video(path: Path) -> Iterator[Picture]:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             while shown <= (frame.time or 0.0) * FPS:
-                yield _letterboxed(frame.to_ndarray(format="bgr24"))
+                yield _letterboxed(frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False))
                 shown += 1
             if shown >= SECONDS * FPS:
                 return
@@ -71,7 +71,7 @@ def _letterboxed(picture: Picture) -> Picture:
     scale = min(WIDTH / width, HEIGHT / height)
     small = cv2.resize(picture, (round(width * scale), round(height * scale)))
     height, width = small.shape[:2]
-    canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    canvas: Picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2
     canvas[top : top + height, left : left + width] = small
     return canvas
