@@ -58,7 +58,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trickled ICE candidate. Accepted and not needed: the server learns addresses from checks."""
+    """A trickled ICE candidate. Accepted, not needed: the browser's checks show where it is."""
 
     call: int
     candidate: str = _at_most(1024)
@@ -259,7 +259,7 @@ def parse(text: str | bytes) -> ClientMessage:
     cls = CLIENT_MESSAGES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise Malformed("unknown_type", "The message's type is not known.")
-    values = {
+    values: dict[str, Any] = {
         item.name: _value(item, _Registry.hints[cls][item.name], body)
         for item in dataclasses.fields(cls)
         if item.name in body or item.default is dataclasses.MISSING
@@ -269,9 +269,7 @@ def parse(text: str | bytes) -> ClientMessage:
 
 def encode(message: ServerMessage | ClientMessage) -> str:
     """The message as it goes over the wire."""
-    fields = {
-        item.name: getattr(message, item.name) for item in dataclasses.fields(message)
-    }
+    fields = {item.name: getattr(message, item.name) for item in dataclasses.fields(message)}
     body = {"type": type(message).__name__.lower(), **fields}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 

@@ -11,18 +11,17 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from signaling import messages
 from signaling.frames import Frame
 from signaling.ice import LOOPBACK
-from signaling.peer import Peer
+from signaling.peer import Kind, Peer
 from signaling.rate import signal_level
 from signaling.stream import Uplink
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["audio", "video"]
 KINDS: tuple[Kind, Kind] = ("audio", "video")
 
 SILENCE_S = 4.0
@@ -409,7 +408,7 @@ class Room:
                         person.peer.report(now)
                     self._watch(person, now)
                     if ticks % QUALITY_EVERY == 0:
-                        self._measure(person, now)
+                        self._measure(person)
                 except Exception:
                     log.exception("x room %s", self.name)
 
@@ -428,11 +427,11 @@ class Room:
             self._tell(messages.Resumed(person.id))
             self._on_resumed(person.id)
 
-    def _measure(self, person: Participant, now: float) -> None:
+    def _measure(self, person: Participant) -> None:
         """Tell everybody how well this participant's media arrives."""
         if person.peer is None or not person.peer.connected:
             return
-        kbps, loss, rtt_ms = person.peer.quality(now)
+        kbps, loss, rtt_ms = person.peer.quality()
         video = person.camera
         level = 0 if person.silent else signal_level(kbps, loss, rtt_ms, video=video)
         quality = messages.Quality(person.id, level, round(kbps, 1), round(loss, 4), rtt_ms)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from aiohttp import WSMessage, WSMsgType, web
 
 from signaling import messages
+from signaling.guard import Budget
 from signaling.messages import Malformed, ServerMessage
 from signaling.peer import OfferRefused
 from signaling.room import Room
@@ -29,7 +30,7 @@ MESSAGES_PER_S, MESSAGES_BURST = 20.0, 40.0
 OFFERS_PER_S, OFFERS_BURST = 1.0, 6.0
 "An offer costs a key pair and sockets, so it has its own budget."
 EXCUSED = 60.0
-"Messages over the budget that are dropped before the socket is closed."
+"Debt (messages over the budget, dropped) at which the socket is closed."
 OUTBOX_MESSAGES = 256
 "Unsent messages before a socket counts as too slow."
 WRITE_DEADLINE_S = 10.0
@@ -84,23 +85,6 @@ class Gate(Protocol):
 
     async def disconnected(self, connection: Connection) -> None:
         """The socket is gone; called exactly once for each `connected`."""
-
-
-class Budget:
-    """A token bucket that may go into debt."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate, self._burst = rate, burst
-        self.tokens = burst
-        self._at: float | None = None
-
-    def spend(self, now: float) -> bool:
-        """Take one token; false if there was none."""
-        if self._at is not None:
-            self.tokens = min(self._burst, self.tokens + (now - self._at) * self._rate)
-        self._at = now
-        self.tokens -= 1
-        return self.tokens >= 0
 
 
 class Connection:

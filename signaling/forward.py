@@ -1,0 +1,389 @@
+"""The seam to aiortc and aioice: the only module that touches their private names.
+
+Two ways for media, behind the same Link. The fast one takes SRTP datagrams off the socket,
+unprotects them, and protects and sends what the streams give back: no parsing into objects,
+no task, no queue, no decoder thread. STUN and DTLS stay with the libraries. The parsed one
+lets aiortc read the packets and is slower; it is used when a name of the fast way is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import pylibsrtp
+from aioice.ice import CandidatePair, Connection, StunProtocol
+from aiortc import (
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+)
+from aiortc.rtcconfiguration import RTCBundlePolicy
+from aiortc.rtcdtlstransport import (
+    SRTP_AEAD_AES_128_GCM,
+    SRTP_AEAD_AES_256_GCM,
+    SRTP_PROFILES,
+    RTCCertificate,
+    RTCDtlsTransport,
+    SRTPProtectionProfile,
+)
+from aiortc.rtcicetransport import RTCIceGatherer, RTCIceTransport
+from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
+from aiortc.rtp import AnyRtcpPacket, HeaderExtensionsMap, RtpPacket
+from OpenSSL import SSL
+
+from signaling.guard import Address, Guard
+from signaling.stream import Link
+
+log = logging.getLogger(__name__)
+
+AEAD_PROFILES = [
+    profile
+    for profile in (SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM)
+    if profile in SRTP_PROFILES
+]
+AEAD_SUITES = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305"
+)
+DTLS_1_2 = 0xFEFD
+SEND_BUFFER_BYTES = 1 << 20
+"Media waiting for the kernel beyond this is dropped: late media is no use."
+
+Path = Literal["fast", "parsed"]
+
+
+class Unsupported(RuntimeError):
+    """The installed aiortc or aioice is not one this module knows."""
+
+
+def _probe() -> dict[str, tuple[object, tuple[str, ...]]]:
+    """Objects whose private names the two ways rely on, with these names."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    gatherer = RTCIceGatherer(iceServers=[])
+    dtls = RTCDtlsTransport(RTCIceTransport(gatherer), [RTCCertificate.generateCertificate()])
+    sender, receiver = RTCRtpSender("audio", dtls), RTCRtpReceiver("audio", dtls)
+    transceiver = RTCRtpTransceiver("audio", receiver, sender)
+    ice = gatherer._connection
+    both: dict[str, tuple[object, tuple[str, ...]]] = {
+        "connection": (
+            connection,
+            (
+                "_RTCPeerConnection__createTransceiver",
+                "_RTCPeerConnection__createDtlsTransport",
+                "_RTCPeerConnection__certificates",
+            ),
+        ),
+        "transceiver": (
+            transceiver,
+            ("_RTCRtpTransceiver__sender", "_RTCRtpTransceiver__receiver"),
+        ),
+        "dtls": (
+            dtls,
+            (
+                "_srtp_profiles", "_register_rtp_receiver", "_unregister_rtp_receiver",
+                "_register_rtp_sender", "_unregister_rtp_sender", "_send_rtp",
+            ),
+        ),
+        "certificate": (RTCCertificate, ("_create_ssl_context",)),
+        "sender": (sender, ("_ssrc", "_stream_id", "_handle_rtcp_packet")),
+        "receiver": (
+            receiver,
+            ("_set_rtcp_ssrc", "_handle_rtp_packet", "_handle_rtcp_packet", "_handle_disconnect"),
+        ),
+        "ice": (ice, ("get_component_candidates", "_protocols", "_check_list", "_queue")),
+        "protocol": (StunProtocol, ("datagram_received",)),
+    }  # fmt: skip
+    fast: dict[str, tuple[object, tuple[str, ...]]] = {
+        "fast dtls": (dtls, ("_rx_srtp", "_tx_srtp")),
+        "fast transport": (dtls.transport, ("_connection",)),
+        "fast ice": (ice, ("_nominated",)),
+        "fast pair": (CandidatePair, ("remote_addr",)),
+    }
+    return both | fast
+
+
+def missing_names() -> list[str]:
+    """Names this module relies on that the installed libraries lack; needs a running loop."""
+    try:
+        probe = _probe()
+    except Exception as error:
+        return [f"probe: {error!r}"]
+    return [
+        f"{where}.{name}"
+        for where, (holder, names) in probe.items()
+        for name in names
+        if not hasattr(holder, name)
+    ]
+
+
+class _Chosen:
+    """The way chosen for this process."""
+
+    path: Path | None = None
+
+
+def check() -> Path:
+    """Choose the way, once; call it at start-up. Raises Unsupported if neither would work."""
+    if _Chosen.path is None:
+        missing = missing_names()
+        needed = [name for name in missing if not name.startswith("fast ")]
+        if needed or not AEAD_PROFILES:
+            raise Unsupported(f"aiortc/aioice lack {needed or 'AEAD protection profiles'}")
+        _Chosen.path = "parsed" if missing else "fast"
+        if missing:
+            log.warning("x media takes the slower, parsed way: the libraries lack %s", missing)
+    return _Chosen.path
+
+
+# --- the wire --------------------------------------------------------------------------------
+
+
+class FastWire:
+    """Protects and sends at once on the nominated pair's socket."""
+
+    def __init__(self, dtls: RTCDtlsTransport) -> None:
+        self._dtls = dtls
+        self._nominated = dtls.transport._connection._nominated
+
+    def send_rtp(self, data: bytes) -> None:
+        """Protect and send RTP."""
+        session = self._dtls._tx_srtp
+        if session is not None:
+            self._send(session.protect(data))
+
+    def send_rtcp(self, data: bytes) -> None:
+        """Protect and send RTCP."""
+        session = self._dtls._tx_srtp
+        if session is not None:
+            self._send(session.protect_rtcp(data))
+
+    def _send(self, data: bytes) -> None:
+        pair = self._nominated.get(1)
+        if pair is None:
+            return
+        transport: Any = pair.protocol.transport
+        if transport.get_write_buffer_size() < SEND_BUFFER_BYTES and not transport.is_closing():
+            transport.sendto(data, pair.remote_addr)
+
+
+class ParsedWire:
+    """Sends through aiortc, a task for each packet (tasks run in order)."""
+
+    def __init__(self, dtls: RTCDtlsTransport) -> None:
+        self._dtls = dtls
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send_rtp(self, data: bytes) -> None:
+        """Send RTP."""
+        if self._dtls.state == "connected":
+            task = asyncio.ensure_future(self._dtls._send_rtp(data))
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+
+    send_rtcp = send_rtp  # aiortc tells them apart by their second byte
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.debug("x packet not sent: %r", task.exception())
+
+
+# --- aiortc's classes, without encoders and decoders -------------------------------------------
+
+
+class AeadCertificate(RTCCertificate):
+    """A certificate whose DTLS takes authenticated encryption only."""
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(AEAD_SUITES)
+        context.set_min_proto_version(DTLS_1_2)
+        return context
+
+
+def _extensions(parameters: RTCRtpSendParameters | RTCRtpReceiveParameters) -> dict[str, int]:
+    return {extension.uri: extension.id for extension in parameters.headerExtensions}
+
+
+def _payload_type(parameters: RTCRtpSendParameters | RTCRtpReceiveParameters) -> int:
+    number = parameters.codecs[0].payloadType
+    assert number is not None
+    return number
+
+
+class ForwardSender(RTCRtpSender):
+    """Sends nothing by itself: opens the downlink that does."""
+
+    link: Link
+
+    async def send(self, parameters: RTCRtpSendParameters) -> None:
+        """The connection is up."""
+        self.transport._register_rtp_sender(self, parameters)
+        self.link.name = parameters.rtcp.cname or ""
+        downlink = self.link.downlinks.get(self._ssrc)
+        if downlink is not None:
+            downlink.open(_payload_type(parameters), _extensions(parameters))
+
+    async def stop(self) -> None:
+        """The connection ends."""
+        self.transport._unregister_rtp_sender(self)
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        self.link.received_rtcp(bytes(packet), time.monotonic())
+
+
+class ForwardReceiver(RTCRtpReceiver):
+    """Decodes nothing and starts no thread: hands packets to the link."""
+
+    link: Link
+
+    async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
+        """The connection is up."""
+        self.transport._register_rtp_receiver(self, parameters)
+        ssrcs = [encoding.ssrc for encoding in parameters.encodings]
+        self.link.open_uplink(
+            parameters.muxId, _payload_type(parameters), ssrcs, _extensions(parameters)
+        )
+
+    async def stop(self) -> None:
+        """The connection ends."""
+        self.transport._unregister_rtp_receiver(self)
+
+    def _handle_disconnect(self) -> None:
+        """There is no decoder to stop."""
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        self.link.received_rtcp(bytes(packet), time.monotonic())
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        plain = packet.serialize(HeaderExtensionsMap())
+        self.link.received_rtp(plain, time.monotonic())
+
+
+class ForwardingConnection(RTCPeerConnection):
+    """A peer connection that forwards: VP8 and Opus, host candidates on given addresses only."""
+
+    def __init__(self, addresses: Sequence[str], link: Link) -> None:
+        super().__init__(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self._path = check()
+        self._addresses = list(addresses)
+        self._link = link
+        self.guard: Guard | None = None
+        self.wire: FastWire | ParsedWire | None = None
+        self._RTCPeerConnection__certificates = [AeadCertificate.generateCertificate()]
+
+    # The wire protocol: streams are made before the transport is known to them.
+
+    def send_rtp(self, data: bytes) -> None:
+        """Protect and send RTP; nothing before the connection is up."""
+        if self.wire is not None:
+            self.wire.send_rtp(data)
+
+    def send_rtcp(self, data: bytes) -> None:
+        """Protect and send RTCP; nothing before the connection is up."""
+        if self.wire is not None:
+            self.wire.send_rtcp(data)
+
+    def _RTCPeerConnection__createTransceiver(
+        self, direction: str, kind: str, sender_track: Any = None
+    ) -> RTCRtpTransceiver:
+        transceiver: RTCRtpTransceiver = super()._RTCPeerConnection__createTransceiver(  # type: ignore[misc]
+            direction=direction, kind=kind, sender_track=sender_track
+        )
+        transport = transceiver.sender.transport
+        sender, receiver = ForwardSender(kind, transport), ForwardReceiver(kind, transport)
+        sender.link = receiver.link = self._link
+        receiver._set_rtcp_ssrc(sender._ssrc)
+        transceiver._RTCRtpTransceiver__sender = sender  # type: ignore[attr-defined]
+        transceiver._RTCRtpTransceiver__receiver = receiver  # type: ignore[attr-defined]
+        wanted = "audio/opus" if kind == "audio" else "video/vp8"
+        codecs = RTCRtpSender.getCapabilities(kind).codecs
+        # Without RTX in the answer lost packets come again under their own SSRC.
+        transceiver.setCodecPreferences([one for one in codecs if one.mimeType.lower() == wanted])
+        return transceiver
+
+    def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
+        dtls: RTCDtlsTransport = super()._RTCPeerConnection__createDtlsTransport()  # type: ignore[misc]
+        dtls._srtp_profiles = AEAD_PROFILES
+        self.wire = FastWire(dtls) if self._path == "fast" else ParsedWire(dtls)
+        self._keep_to_addresses(dtls)
+        return dtls
+
+    def _keep_to_addresses(self, dtls: RTCDtlsTransport) -> None:
+        """Let aioice use our addresses, and put the guard before each socket it opens."""
+        connection = dtls.transport._connection
+        gather = connection.get_component_candidates
+
+        async def guarded(component: int, addresses: list[str], timeout: int = 5) -> Any:
+            found = await gather(component, self._addresses, timeout)
+            for protocol in connection._protocols:
+                protocol.datagram_received = self._door(  # type: ignore[method-assign]
+                    dtls, connection, protocol
+                )
+            while not connection._queue.empty():  # what came in before the guard stood
+                connection._queue.get_nowait()
+            return found
+
+        connection.get_component_candidates = guarded  # type: ignore[method-assign]
+
+    def _door(
+        self, dtls: RTCDtlsTransport, connection: Connection, protocol: StunProtocol
+    ) -> Callable[[Any, tuple[Any, ...]], None]:
+        """What a socket calls for each datagram."""
+        link, pass_on, path = self._link, protocol.datagram_received, self._path
+        guard = self.guard = _guard(connection, protocol, link)
+
+        def datagram_received(data: bytes, source: tuple[Any, ...]) -> None:
+            address = (source[0], source[1])
+            now = time.monotonic()
+            if not guard.admits(data, address, now):
+                return
+            if data[0] < 128 or path == "parsed":
+                try:
+                    pass_on(data, address)
+                except Exception as error:  # a STUN parser may stumble over hostile bytes
+                    guard.dropped["malformed"] += 1
+                    log.debug("x datagram refused: %r", error)
+                return
+            session: pylibsrtp.Session | None = dtls._rx_srtp
+            if session is None:
+                return
+            try:
+                if 192 <= data[1] <= 223:
+                    link.received_rtcp(session.unprotect_rtcp(data), now)
+                else:
+                    link.received_rtp(session.unprotect(data), now)
+            except pylibsrtp.Error:
+                guard.dropped["unauthenticated"] += 1
+
+        return datagram_received
+
+
+def _guard(connection: Connection, protocol: StunProtocol, link: Link) -> Guard:
+    passed = (CandidatePair.State.IN_PROGRESS, CandidatePair.State.SUCCEEDED)
+
+    def is_peer(address: Address) -> bool:
+        return any(
+            pair.remote_addr == address and pair.state in passed for pair in connection._check_list
+        )
+
+    return Guard(
+        connection.local_username,
+        is_peer=is_peer,
+        is_transaction=lambda number: number in protocol.transactions,
+        is_stream=link.is_stream,
+    )
+
+
+def name_streams(transceiver: RTCRtpTransceiver, stream: str) -> int:
+    """Put a transceiver's outgoing track into a media stream; returns its SSRC.
+
+    Browsers keep audio and video of one stream together, so each person gets one.
+    """
+    transceiver.sender._stream_id = stream
+    return int(transceiver.sender._ssrc)
