@@ -40,14 +40,14 @@ def read(stream: BinaryIO) -> Body | None:
     if len(prefix) < _LENGTH.size:
         return None
     head, lengths = _head(_exactly(stream, _head_length(prefix)))
-    return _drop(head, [_exactly(stream, length) for length in lengths])
+    return _body(head, [_exactly(stream, length) for length in lengths])
 
 
 async def receive(stream: StreamReader) -> Body:
     """Read one message from an asyncio stream; IncompleteReadError at its end."""
     prefix = await stream.readexactly(_LENGTH.size)
     head, lengths = _head(await stream.readexactly(_head_length(prefix)))
-    return _drop(head, [await stream.readexactly(length) for length in lengths])
+    return _body(head, [await stream.readexactly(length) for length in lengths])
 
 
 def encode_answer(answer: Guidance | Finding) -> Body:
@@ -65,6 +65,16 @@ def decode_answer(body: Body) -> Guidance | Finding:
     finding["verdict"] = Verdict(finding["verdict"])
     finding["pictures"] = [Picture(**picture) for picture in finding["pictures"]]
     return Finding(**finding)
+
+
+def _body(head: Any, blobs: list[bytes]) -> Body:
+    try:
+        body = _drop(head, blobs)
+    except (IndexError, TypeError) as error:
+        raise Garbled("a blob is missing") from error
+    if not isinstance(body, dict):
+        raise Garbled("body is no object")
+    return body
 
 
 def _exactly(stream: BinaryIO, length: int) -> bytes:

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kyc import wire
 from kyc.check import BadInput, Error, Finding, Guidance
@@ -106,7 +106,7 @@ class Inference:
             await self._keeper
         self._keeper = None
 
-    async def __aenter__(self) -> Inference:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
