@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -110,7 +110,9 @@ class _Backlog:
         return frames
 
 
-async def sample(room: Room, participant: str, fps: float) -> AsyncIterator[Picture]:
+async def sample(
+    room: Room, participant: str, fps: float
+) -> AsyncGenerator[Picture, None]:
     """At most `fps` pictures a second of the participant's video, each the newest there is.
 
     Goes on over reconnects and pauses; ends when the taker stops iterating.

@@ -8,17 +8,26 @@
 from typing import Any, ClassVar
 
 MESSAGES: dict[str, tuple[str, str]] = {
+    "already_decided": ("本次业务已作出决定。", "This session has been decided already."),
     "bad_request": ("请求内容有误。", "The request could not be understood."),
+    "call_not_up": ("通话尚未接通。", "The call is not up."),
+    "code_expired": ("验证码已过期，请重新获取。", "The code has expired. Please ask for another."),
+    "code_wrong": ("验证码不正确。", "The code is not right."),
+    "consent_outdated": (
+        "授权内容已更新，请重新阅读并确认。",
+        "The consent text has changed. Please read it again.",
+    ),
     "cross_origin": ("请求来源不被接受。", "Requests from other sites are refused."),
     "csrf": ("页面已过期，请刷新后再试。", "This page is out of date. Please reload it."),
-    "code_expired": (
-        "验证码已过期，请重新获取。",
-        "The code has expired. Please ask for another.",
+    "customer_at_desk": (
+        "请先结束当前客户的服务。",
+        "Please finish with the present customer first.",
     ),
-    "code_wrong": ("验证码不正确。", "The code is not right."),
-    "delivery_failed": (
-        "短信暂时无法发送，请稍后再试。",
-        "The code could not be sent.",
+    "decision_missing": ("请先作出业务决定。", "Please decide first."),
+    "delivery_failed": ("短信暂时无法发送，请稍后再试。", "The code could not be sent."),
+    "internal": (
+        "系统出现问题，请稍后再试。",
+        "Something went wrong on our side. Please try again.",
     ),
     "invitation_expired": (
         "邀请链接已过期，请联系您的客户经理。",
@@ -32,12 +41,24 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "邀请链接已使用过，请联系您的客户经理。",
         "This invitation has been used already. Please ask for a new one.",
     ),
+    "line_full": (
+        "当前排队人数已满，请稍后再来。",
+        "The waiting line is full. Please come back later.",
+    ),
     "locked": ("尝试次数过多，请稍后再试。", "Too many attempts. Please wait and try again."),
+    "login_required": ("请先登录。", "Please sign in first."),
     "name_invalid": ("请填写姓名。", "Please enter the name."),
     "name_taken": ("该用户名已存在。", "This user name exists already."),
     "not_allowed": ("您没有权限进行此操作。", "You are not allowed to do this."),
     "not_found": ("没有找到。", "Not found."),
-    "login_required": ("请先登录。", "Please sign in first."),
+    "not_now": (
+        "当前状态下不能进行此操作，请刷新查看。",
+        "This is not possible at this point. Please look again.",
+    ),
+    "offer_gone": (
+        "该客户已由其他柜员接待或已离开。",
+        "Somebody else was quicker, or the customer has left.",
+    ),
     "own_account": ("不能对自己的账号进行此操作。", "You cannot do this to your own account."),
     "password_change_required": (
         "请先修改一次性密码。",
@@ -50,22 +71,50 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "password_wrong": ("当前密码不正确。", "The current password is not right."),
     "phone_invalid": ("请填写有效的手机号码。", "Please enter a valid phone number."),
+    "policy_not_met": (
+        "尚有检查未通过，不能批准；可以拒绝或转人工复核。",
+        "Not all checks passed: this can be refused or referred, not approved.",
+    ),
+    "recording_failed": (
+        "录像出现故障，无法继续办理。",
+        "The recording has failed, so we cannot go on.",
+    ),
+    "recording_needed": (
+        "视频办理必须录像；如不同意，请前往网点办理。",
+        "Video sessions are recorded. Without that, please visit a branch.",
+    ),
+    "recording_unavailable": (
+        "录像暂时无法播放。",
+        "The recording cannot be played at the moment.",
+    ),
     "role_unknown": ("没有这个角色。", "There is no such role."),
+    "stars_expected": ("请选择一到五颗星。", "Please choose one to five stars."),
+    "text_expected": ("请填写文字内容。", "Please enter a text."),
+    "text_length": ("文字过短或过长。", "The text is too short or too long."),
     "too_large": ("提交的内容过大。", "What was sent is too large."),
     "too_many": ("操作过于频繁，请稍后再试。", "Too many requests. Please wait a moment."),
     "totp_enrolled": (
         "动态口令已启用，如需更换请联系管理员。",
         "A second factor is set up already. An administrator can reset it.",
     ),
-    "totp_not_started": (
-        "请先开始设置动态口令。",
-        "Please start the set-up first.",
-    ),
+    "totp_not_started": ("请先开始设置动态口令。", "Please start the set-up first."),
     "totp_required": ("请输入动态口令。", "Please enter the code of your authenticator."),
     "totp_wrong": (
         "动态口令不正确或已使用过。",
         "The authenticator's code is wrong or was used already.",
     ),
+    "unknown_business": ("没有这项业务。", "There is no such business."),
+    "unknown_check": ("没有这项检查。", "There is no such check."),
+    "unknown_decision": ("没有这种决定。", "There is no such decision."),
+    "unknown_field": ("没有这个字段。", "There is no such field."),
+    "unknown_finding": ("没有这项检查结果。", "There is no such finding."),
+    "unknown_language": ("不支持该语言。", "This language is not supported."),
+    "unknown_participant": ("通话中没有此人。", "There is no such person in the call."),
+    "unknown_picture": ("没有这张图片。", "There is no such picture."),
+    "unknown_session": ("没有找到该业务办理记录。", "There is no such session."),
+    "unknown_state": ("没有这种状态。", "There is no such state."),
+    "unknown_stream": ("没有这段录像。", "There is no such recording."),
+    "viewing_over": ("本次调阅已到期，请重新申请。", "This viewing is over. Please open it again."),
     "walk_in_closed": (
         "目前不接受现场取号，请使用邀请链接。",
         "Visits without an invitation are closed at the moment.",

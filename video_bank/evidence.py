@@ -10,6 +10,7 @@ heads (:func:`write_head`) that is to be shipped to another machine.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -183,7 +184,8 @@ def verify(entries: Sequence[Entry], heads: Iterable[Head] = ()) -> int | None:
 
 def write_head(path: Path, head: Head) -> None:
     """Add ``head`` to the file of heads and wait until it is on the disk."""
-    line = canonical({**asdict(head), "at": now_us()}) + "\n"
+    # The leading newline closes a line that a crash cut short.
+    line = "\n" + canonical({**asdict(head), "at": now_us()}) + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, line.encode())
@@ -193,12 +195,15 @@ def write_head(path: Path, head: Head) -> None:
 
 
 def read_heads(path: Path) -> list[Head]:
-    """The remembered heads; none when the file is not there.  A torn last line is left out."""
+    """The remembered heads; none when the file is not there.  Lines cut short are left out."""
     if not path.exists():
         return []
-    whole = path.read_text().rpartition("\n")[0]
-    lines = [json.loads(line) for line in whole.splitlines()]
-    return [Head(line["chain"], line["seq"], line["hash"]) for line in lines]
+    heads = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            stated = json.loads(line)
+            heads.append(Head(stated["chain"], stated["seq"], stated["hash"]))
+    return heads
 
 
 async def verify_all(database: Database, heads: Sequence[Head] = ()) -> dict[str, int | None]:

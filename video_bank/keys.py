@@ -2,13 +2,22 @@
 
 from aiohttp import web
 
+from kyc.worker import Inference
 from video_bank.accounts import Accounts
+from video_bank.archive import Archive
 from video_bank.blobs import Blobs
 from video_bank.bus import Bus
+from video_bank.businesses import Businesses, Consents
+from video_bank.calls import Calls
+from video_bank.checks import Checks
 from video_bank.config import Config
 from video_bank.customers import Customers
 from video_bank.evidence import Timeline
+from video_bank.line import Line
+from video_bank.pages import Pages
+from video_bank.reviews import Reviews
 from video_bank.secrets import Secrets
+from video_bank.sessions import Sessions
 from video_bank.storage import Database
 
 CONFIG = web.AppKey("config", Config)
@@ -19,3 +28,13 @@ BLOBS = web.AppKey("blobs", Blobs)
 TIMELINE = web.AppKey("timeline", Timeline)
 ACCOUNTS = web.AppKey("accounts", Accounts)
 CUSTOMERS = web.AppKey("customers", Customers)
+PAGES = web.AppKey("pages", Pages)
+BUSINESSES = web.AppKey("businesses", Businesses)
+CONSENTS = web.AppKey("consents", Consents)
+SESSIONS = web.AppKey("sessions", Sessions)
+LINE = web.AppKey("line", Line)
+INFERENCE = web.AppKey("inference", Inference)
+ARCHIVE = web.AppKey("archive", Archive)
+CALLS = web.AppKey("calls", Calls)
+CHECKS = web.AppKey("checks", Checks)
+REVIEWS = web.AppKey("reviews", Reviews)

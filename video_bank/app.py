@@ -1,0 +1,265 @@
+"""The whole program, assembled in one place: who reads this file has met every part.
+
+Each resource is a clean-up context of a few lines, in the order in which they need each other;
+aiohttp ends them in the reverse order.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+import signaling.socket
+from kyc.worker import Inference
+from signaling import forward, ice
+from video_bank import demo
+from video_bank.accounts import Accounts
+from video_bank.archive import Archive
+from video_bank.blobs import LocalBlobs
+from video_bank.bus import LocalBus
+from video_bank.businesses import Businesses, load_consents
+from video_bank.calls import Calls
+from video_bank.checks import Checks
+from video_bank.config import Config, is_loopback, refuse_public_demo
+from video_bank.customers import Customers
+from video_bank.errors import OperatorError
+from video_bank.evidence import Timeline
+from video_bank.keys import (
+    ACCOUNTS,
+    ARCHIVE,
+    BLOBS,
+    BUS,
+    BUSINESSES,
+    CALLS,
+    CHECKS,
+    CONFIG,
+    CONSENTS,
+    CUSTOMERS,
+    DATABASE,
+    INFERENCE,
+    LINE,
+    PAGES,
+    REVIEWS,
+    SECRETS,
+    SESSIONS,
+    TIMELINE,
+)
+from video_bank.line import Line
+from video_bank.pages import WEB, Pages
+from video_bank.permissions import Permission
+from video_bank.reviews import Reviews
+from video_bank.secrets import Secrets
+from video_bank.sessions import Sessions
+from video_bank.storage import Database
+from video_bank.views import accounts, customers, pages, reviews, sessions, teller
+from video_bank.views.guard import errors, headers, identify, origins, permitted
+from video_bank.views.route import BODY_LIMIT, Route
+
+log = logging.getLogger(__name__)
+
+DEMO_PEOPLE = web.AppKey("demo_people", list[demo.Person])
+
+
+async def websocket(request: web.Request) -> web.StreamResponse:
+    """The one WebSocket of a page: signalling and events."""
+    return await signaling.socket.serve(
+        request, request.app[CALLS], origins=origins(request.app[CONFIG])
+    )
+
+
+ROUTES: list[Route] = [
+    *pages.routes,
+    *accounts.routes,
+    *customers.routes,
+    *sessions.routes,
+    *teller.routes,
+    *reviews.routes,
+    Route("GET", "/ws", Permission.SIGNED_IN, websocket),
+]
+"""Every route of the product with the permission it asks for."""
+
+
+def make_app(config: Config) -> web.Application:
+    """The application for ``config``; nothing is opened before it starts."""
+    app = web.Application(client_max_size=BODY_LIMIT, middlewares=[errors, identify])
+    app.on_response_prepare.append(headers(config))
+    app[CONFIG] = config
+    app[PAGES] = Pages()
+    app[BUSINESSES] = Businesses()
+    app[CONSENTS] = load_consents()
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, permitted(route))
+    app.router.add_static("/static", WEB / "static")
+    app.cleanup_ctx.extend([storage, people, inference, line, call_centre, demo_people])
+    return app
+
+
+async def storage(app: web.Application) -> AsyncIterator[None]:
+    """Database, bus, blobs, keys."""
+    config = app[CONFIG]
+    config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    app[SECRETS] = Secrets.load_or_create(config.keys)
+    app[BUS] = LocalBus()
+    app[DATABASE] = Database(config.database_url, app[BUS])
+    app[BLOBS] = LocalBlobs(config.data / "blobs", app[SECRETS].derive("blobs"))
+    app[TIMELINE] = Timeline()
+    await app[DATABASE].migrate()
+    yield
+    await app[BUS].close()
+    await app[DATABASE].close()
+
+
+async def people(app: web.Application) -> AsyncIterator[None]:
+    """Staff, customers and their sessions."""
+    config = app[CONFIG]
+    app[ACCOUNTS] = Accounts(app[DATABASE], app[SECRETS], app[TIMELINE], config)
+    app[CUSTOMERS] = Customers(app[DATABASE], app[SECRETS], app[TIMELINE], config)
+    app[SESSIONS] = Sessions(
+        app[DATABASE],
+        app[TIMELINE],
+        app[SECRETS],
+        app[BUSINESSES],
+        app[CONSENTS],
+        queue_limit=config.queue_limit,
+    )
+    yield
+
+
+async def inference(app: web.Application) -> AsyncIterator[None]:
+    """The inference process; it loads its models while the server already serves."""
+    config = app[CONFIG]
+    process = Inference(models_dir=config.data / "models", threads=config.inference_threads)
+    app[INFERENCE] = process
+    await process.start()
+    yield
+    await process.close()
+
+
+async def line(app: web.Application) -> AsyncIterator[None]:
+    """The waiting line."""
+    app[LINE] = Line(
+        app[DATABASE],
+        app[BUS],
+        app[SESSIONS],
+        app[BUSINESSES],
+        ring_s=app[CONFIG].ring_s,
+    )
+    async with background(app[LINE].run()):
+        yield
+
+
+async def call_centre(app: web.Application) -> AsyncIterator[None]:
+    """Recordings, calls, checks and reviews; what the last run left unfinished is closed first."""
+    config = app[CONFIG]
+    forward.check()
+    app[ARCHIVE] = Archive(app[DATABASE], config.data / "recordings", config.keys)
+    app[CALLS] = Calls(
+        app[BUS], app[SESSIONS], app[LINE], app[ARCHIVE], addresses=_media_addresses(config)
+    )
+    app[CHECKS] = Checks(
+        app[DATABASE],
+        app[BUS],
+        app[BLOBS],
+        app[SECRETS],
+        app[SESSIONS],
+        app[BUSINESSES],
+        app[CUSTOMERS],
+        app[INFERENCE],
+        app[CALLS],
+        check_s=config.check_s,
+        prompt_s=config.prompt_s,
+    )
+    app[CALLS].checks = app[CHECKS]
+    app[SESSIONS].witness = app[CALLS]
+    app[REVIEWS] = Reviews(
+        app[DATABASE], app[TIMELINE], app[SESSIONS], app[CUSTOMERS], app[CHECKS], app[ARCHIVE]
+    )
+    await app[CALLS].recover()
+    async with background(app[CALLS].run()):
+        yield
+        await app[CALLS].stop()
+
+
+async def demo_people(app: web.Application) -> AsyncIterator[None]:
+    """Accounts made for this run under --demo; without it, none of an earlier run works."""
+    app[DEMO_PEOPLE] = await demo.people(app[ACCOUNTS], wanted=app[CONFIG].demo)
+    yield
+
+
+@contextlib.asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run ``work`` beside the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT, then end every call properly."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    runner = web.AppRunner(make_app(config), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.host, config.port, ssl_context=_tls(config))
+        try:
+            await site.start()
+        except OSError as error:
+            raise OperatorError(
+                f"cannot listen on {config.host}:{config.port}: {error.strerror}"
+            ) from error
+        print(f"serving on {config.public_url}", flush=True)
+        if config.demo:
+            demo.announce(config, runner.app[DEMO_PEOPLE])
+        await stopped.wait()
+        print("stopping: ending calls and sealing recordings", flush=True)
+    finally:
+        await runner.cleanup()
+
+
+def _media_addresses(config: Config) -> Sequence[str]:
+    """Where browsers find the media: as set, else this machine's own addresses."""
+    if config.media_addresses:
+        return ice.checked_addresses(config.media_addresses)
+    return ice.LOOPBACK if is_loopback(config.host) else ice.host_addresses()
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(config.tls_cert, config.tls_key)
+    return context
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; answers with the process's exit code."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s %(message)s"
+    )
+    for noisy in ("aioice", "aiortc", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        config = Config.load(os.environ, arguments)
+        refuse_public_demo(config)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(config))
+    except OperatorError as error:
+        print(f"run_server: {error}", file=sys.stderr)
+        return OperatorError.exit_code
+    return 0

@@ -1,0 +1,271 @@
+"""Sealed recordings: their keys, their parts in the database, replay and verification.
+
+The glue to :mod:`recordings`.  Everything that touches a disk runs in a thread.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, delete, insert, select, update
+
+from recordings.container import PartReader
+from recordings.errors import Damaged, KeyUnavailable, RecoveryRefused
+from recordings.keys import FileSigner, Keyring, new_dek, new_part_id
+from recordings.recorder import Recorder
+from recordings.recovery import recover
+from recordings.replay import WebmView, streams
+from recordings.store import LocalStore
+from recordings.verify import verify_part
+from video_bank.errors import NotFound
+from video_bank.storage import Database, now_us
+from video_bank.storage import tables as t
+
+log = logging.getLogger(__name__)
+
+TENANT = "bank"
+WORST_FIRST = ("tampered", "incomplete", "closed by recovery", "ok")
+
+
+class Archive:
+    """Every part of every session."""
+
+    def __init__(self, db: Database, directory: Path, keys: Path) -> None:
+        self._db = db
+        self.store = LocalStore(directory)
+        self._signer = FileSigner.load_or_create(keys)
+        self._keyring = Keyring(keys / "recordings.keyring")
+        self._trust = self._signer.trust()
+        self.trust_path = keys / "trust.pem"
+
+    # -- writing --------------------------------------------------------------------------
+
+    async def open(self, session: str, on_failure: Callable[[OSError], None]) -> Recorder:
+        """Begin the session's next part.
+
+        Its wrapped key is committed before the first byte is written: a part that nobody can
+        ever open would be a recording in name only.
+
+        Raises:
+            OSError: the recording cannot be begun (disk full, no permission).
+        """
+        part, dek, now = new_part_id(), new_dek(), now_us()
+        month = datetime.fromtimestamp(now / 1e6, UTC).strftime("%Y-%m")
+        kek = await asyncio.to_thread(self._keyring.kek, TENANT, month)
+        wrapped = await asyncio.to_thread(self._keyring.wrap, dek, kek)
+        async with self._db.write() as tx:
+            earlier = (await tx.execute(_parts_of(session))).mappings().all()
+            number = len(earlier) + 1
+            name = f"{session}/{number:03d}.vbr"
+            await tx.execute(
+                insert(t.parts).values(
+                    id=part,
+                    session_id=session,
+                    number=number,
+                    name=name,
+                    kek_id=kek,
+                    wrapped_dek=wrapped,
+                    started_at=now,
+                )
+            )
+        last = earlier[-1] if earlier else None
+        header = {
+            "part_id": part,
+            "session": session,
+            "part": number,
+            "previous": {"part_id": last["id"], "chain": last["chain"]} if last else None,
+            "key_id": kek,
+            "tenant": TENANT,
+        }
+        try:
+            return await Recorder.open(
+                self.store, name, header=header, dek=dek, signer=self._signer,
+                on_failure=on_failure,
+            )  # fmt: skip
+        except OSError:
+            await self._forget(part)
+            raise
+
+    async def finish(self, session: str, recorder: Recorder) -> dict[str, Any]:
+        """Seal the part; answers with what its timeline entry says, the verdict among it."""
+        sealed = await recorder.finish()
+        if not sealed.complete:
+            await self._close(sealed.name, f"writing failed: {sealed.failure}")
+        verdict = (await self._verify(sealed.name))["verdict"]
+        async with self._db.write() as tx:
+            await tx.execute(
+                update(t.parts)
+                .where(t.parts.c.id == sealed.part_id)
+                .values(
+                    sealed_at=now_us(),
+                    chain=sealed.chain,
+                    records=sealed.records,
+                    bytes=sealed.bytes,
+                    duration_us=sealed.duration_us,
+                    verdict=verdict,
+                )
+            )
+        return {
+            "verdict": await self._worst(session),
+            "part": sealed.part_id,
+            "chain": sealed.chain,
+            "records": sealed.records,
+        }
+
+    async def discard(self, recorder: Recorder) -> None:
+        """A part begun for a call that did not come about: nothing was said, nothing is kept."""
+        sealed = await recorder.finish()
+        await asyncio.to_thread(self.store.path(sealed.name).unlink)
+        await self._forget(sealed.part_id)
+
+    async def recover(self, session: str) -> str:
+        """Close what a crash left open, by a signed statement beside the file.
+
+        Answers with the session's verdict: the worst of its parts'.
+        """
+        async with self._db.read() as c:
+            parts = (await c.execute(_parts_of(session))).mappings().all()
+        for part in parts:
+            if part["sealed_at"] is None:
+                await self._recover(part)
+        return await self._worst(session)
+
+    async def _recover(self, part: RowMapping) -> None:
+        await self._close(part["name"], "the server ended without closing it")
+        found = await self._verify(part["name"])
+        async with self._db.write() as tx:
+            await tx.execute(
+                update(t.parts)
+                .where(t.parts.c.id == part["id"])
+                .values(
+                    sealed_at=now_us(),
+                    chain=found["chain"],
+                    records=found["records"],
+                    duration_us=found["last_time_us"],
+                    verdict=found["verdict"],
+                )
+            )
+
+    async def _close(self, name: str, cause: str) -> None:
+        """State beside an unfinished part how far it goes; what cannot be vouched for stays so."""
+        try:
+            await asyncio.to_thread(
+                recover, self.store, name, self._signer, self._trust, cause=cause, by="server"
+            )
+        except (RecoveryRefused, OSError) as error:
+            log.error("x part %s cannot be closed: %s", name, error)
+
+    async def _forget(self, part: str) -> None:
+        async with self._db.write() as tx:
+            await tx.execute(delete(t.parts).where(t.parts.c.id == part))
+
+    async def _worst(self, session: str) -> str:
+        async with self._db.read() as c:
+            parts = (await c.execute(_parts_of(session))).mappings().all()
+        verdicts = [part["verdict"] or "incomplete" for part in parts]
+        return min(verdicts, key=WORST_FIRST.index, default="incomplete")
+
+    # -- proving --------------------------------------------------------------------------
+
+    async def _verify(self, name: str) -> dict[str, Any]:
+        """Check one part with the public key alone, every byte of it."""
+        verdict = await asyncio.to_thread(verify_part, self.store, name, self._trust)
+        return {
+            "name": name,
+            "verdict": verdict.status,
+            "reason": verdict.reason,
+            "record": verdict.record,
+            "time_us": verdict.time_us,
+            "last_time_us": verdict.last_time_us,
+            "detail": verdict.detail,
+            "signed_records": verdict.signed_records,
+            "records": verdict.records,
+            "chain": verdict.chain,
+            "signer": verdict.signer,
+        }
+
+    async def verify(self, session: str) -> dict[str, Any]:
+        """The seal of a whole session, checked now."""
+        async with self._db.read() as c:
+            parts = (await c.execute(_parts_of(session))).mappings().all()
+        checked = [await self._verify(part["name"]) for part in parts]
+        worst = min(
+            (each["verdict"] for each in checked), key=WORST_FIRST.index, default="incomplete"
+        )
+        return {"verdict": worst, "parts": checked}
+
+    async def whereabouts(self, session: str) -> dict[str, Any] | None:
+        """Where a finished session's files lie on this machine, for those who verify there."""
+        async with self._db.read() as c:
+            parts = (await c.execute(_parts_of(session))).mappings().all()
+        if not parts or any(part["sealed_at"] is None for part in parts):
+            return None
+        return {
+            "parts": [str(self.store.path(part["name"]).absolute()) for part in parts],
+            "trust": str(self.trust_path.absolute()),
+            "verdict": await self._worst(session),
+        }
+
+    # -- replaying ------------------------------------------------------------------------
+
+    async def streams(self, session: str, viewing: str) -> list[dict[str, Any]]:
+        """Every stream of a session with the address its picture and sound are read from."""
+        async with self._db.read() as c:
+            parts = (await c.execute(_parts_of(session))).mappings().all()
+        listed = []
+        for part in parts:
+            with contextlib.suppress(Damaged, KeyUnavailable, OSError):
+                for view, number, label in await asyncio.to_thread(self._views, part):
+                    listed.append(
+                        {
+                            "part": part["id"],
+                            "number": part["number"],
+                            "stream": number,
+                            "label": label,
+                            "pictures": view.pictures,
+                            "start_us": view.start_us,
+                            "duration_us": view.duration_us,
+                            "url": f"/api/viewings/{viewing}/streams/{part['id']}/{number}",
+                        }
+                    )
+        return listed
+
+    async def webm(self, session: str, part: str, stream: int) -> WebmView:
+        """One stream of one part, readable anywhere.
+
+        Raises:
+            NotFound: there is no such stream, or its key has been erased.
+        """
+        async with self._db.read() as c:
+            query = _parts_of(session).where(t.parts.c.id == part)
+            row = (await c.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise NotFound("unknown_stream")
+        try:
+            return await asyncio.to_thread(lambda: WebmView(self._reader(row), stream))
+        except (KeyError, Damaged, KeyUnavailable, OSError) as error:
+            raise NotFound("unknown_stream") from error
+
+    async def read(self, view: WebmView, offset: int, length: int) -> bytes:
+        """A range of a stream, decrypted for this answer only."""
+        return await asyncio.to_thread(view.read, offset, length)
+
+    def _views(self, part: RowMapping) -> list[tuple[WebmView, int, str]]:
+        reader = self._reader(part)
+        return [
+            (WebmView(reader, each.number), each.number, each.label) for each in streams(reader)
+        ]
+
+    def _reader(self, part: RowMapping) -> PartReader:
+        if part["wrapped_dek"] is None:
+            raise Damaged("key_erased")
+        dek = self._keyring.unwrap(part["kek_id"], part["wrapped_dek"])
+        return PartReader(self.store.open(part["name"]), dek)
+
+
+def _parts_of(session: str) -> Select[Any]:
+    return select(t.parts).where(t.parts.c.session_id == session).order_by(t.parts.c.number)

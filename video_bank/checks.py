@@ -1,0 +1,564 @@
+"""Which checks run in which session, and what becomes of their answers.
+
+The glue between the banking side and :mod:`kyc`: pictures come out of the call, go to the
+inference process, and what it establishes becomes a Finding in the database, an entry in the
+timeline and an event on the pages.  A check that could not run answers "not checked".
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import secrets as randomness
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import RowMapping, insert, select
+
+from kyc.check import AllOf, Finding, Guidance, Passed, Verdict
+from kyc.worker import Inference, InferenceUnavailable
+from video_bank.blobs import Blobs
+from video_bank.bus import Bus
+from video_bank.businesses import FACE_CHECKS, Businesses
+from video_bank.customers import Customers
+from video_bank.errors import Conflict, NotFound, UserError
+from video_bank.secrets import Secrets
+from video_bank.sessions import DECISIONS, Change, Sessions, text
+from video_bank.storage import Database, Tx, new_id, now_us
+from video_bank.storage import tables as t
+
+log = logging.getLogger(__name__)
+
+PROMPTS = ("blink", "mouth", "left", "right", "nod")
+PROMPT_COUNT = 4
+MODES = {"id_card_front": "card_front", "id_card_back": "card_back"}
+"""What the customer is asked to show; everything else looks at the face."""
+RATES = {"liveness": 10.0, "face_match": 4.0, "id_card_front": 4.0, "id_card_back": 4.0}
+"""Pictures a second: a blink lasts 0.1–0.3 s; a card is read far slower than it is shown."""
+CARD_FIELDS = ("name", "sex", "nation", "birth", "address", "id", "authority", "valid")
+PICTURE_GAP_S = 5.0
+"""Without a picture for this long the customer is told that the camera is not seen."""
+
+
+class Picture(Protocol):
+    """One decoded frame of the customer's camera."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def bgr(self) -> bytes: ...
+    @property
+    def time_us(self) -> int: ...
+
+
+class Camera(Protocol):
+    """Where pictures of a session's customer come from."""
+
+    def pictures(self, session: str, fps: float) -> AsyncGenerator[Picture, None]:
+        """The newest picture, at most ``fps`` times a second, as long as the call is up."""
+
+    def media_time_us(self, session: str) -> int | None:
+        """The session's media time now."""
+
+
+@dataclass
+class Examination:
+    """The checks of one session."""
+
+    session: str
+    customer: str
+    teller: str
+    face_allowed: bool
+    wanted: list[str]
+    "Checks still to run, in order."
+    attempts: dict[str, int] = field(default_factory=dict)
+    running: str | None = None
+    guide: dict[str, Any] | None = None
+    portrait: bytes | None = None
+    "The card's portrait (JPEG), in memory for the length of the session only."
+    front: Mapping[str, Any] = field(default_factory=dict)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Feed:
+    """Pictures with a deadline each.
+
+    A plain ``wait_for`` would cancel the generator when it runs out, and end it with that.
+    """
+
+    def __init__(self, pictures: AsyncGenerator[Picture, None]) -> None:
+        self._pictures = pictures
+        self._coming: asyncio.Task[Picture] | None = None
+
+    async def next(self, seconds: float) -> Picture | None:
+        """The next picture, or None when none came in time; it may come later."""
+        if self._coming is None:
+            self._coming = asyncio.ensure_future(anext(self._pictures))
+        done, _ = await asyncio.wait({self._coming}, timeout=seconds)
+        if not done:
+            return None
+        coming, self._coming = self._coming, None
+        return coming.result()
+
+    async def aclose(self) -> None:
+        """Look no longer."""
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.gather(self._coming, return_exceptions=True)
+        await self._pictures.aclose()
+
+
+def choose_prompts() -> list[str]:
+    """A random challenge; no prompt follows itself, so each must be seen to begin anew."""
+    prompts: list[str] = []
+    while len(prompts) < PROMPT_COUNT:
+        candidate = randomness.choice(PROMPTS)
+        if not prompts or prompts[-1] != candidate:
+            prompts.append(candidate)
+    return prompts
+
+
+def not_checked(check: str, reason: str, time_us: int | None) -> Finding:
+    """The answer of a check that did not run to its end."""
+    return Finding(check, Verdict.NOT_CHECKED, reason, media_time_us=time_us)
+
+
+class Checks:
+    """Every examination under way, and every Finding made."""
+
+    def __init__(
+        self,
+        db: Database,
+        bus: Bus,
+        blobs: Blobs,
+        secrets: Secrets,
+        sessions: Sessions,
+        businesses: Businesses,
+        customers: Customers,
+        inference: Inference,
+        camera: Camera,
+        *,
+        check_s: float,
+        prompt_s: float,
+    ) -> None:
+        self._db, self._bus, self._blobs, self._secrets = db, bus, blobs, secrets
+        self._sessions, self._businesses = sessions, businesses
+        self._customers = customers
+        self._inference, self._camera = inference, camera
+        self._check_s, self._prompt_s = check_s, prompt_s
+        self._open: dict[str, Examination] = {}
+
+    # -- running --------------------------------------------------------------------------
+
+    async def begin(self, session: str) -> None:
+        """Run the business's checks one after another; a session already begun is left alone."""
+        if session in self._open:
+            return
+        row = await self._sessions.get(session)
+        examination = Examination(
+            session,
+            row["customer_id"],
+            row["teller_id"],
+            bool(row["consent_face"]),
+            list(self._businesses[row["business"]].checks),
+        )
+        self._open[session] = examination
+        examination.task = asyncio.create_task(self._run(examination))
+
+    def request(self, session: str, check: str) -> None:
+        """Run one check (again), after what runs now.
+
+        Raises:
+            Conflict: the call is not up.
+            NotFound: the business has no such check.
+        """
+        examination = self._examination(session)
+        if check not in RATES:
+            raise NotFound("unknown_check")
+        if examination.running != check and check not in examination.wanted:
+            examination.wanted.insert(0, check)
+        examination.wake.set()
+
+    def stop(self, session: str, check: str) -> None:
+        """End a running check, or take a waiting one out of the list."""
+        examination = self._examination(session)
+        if examination.running == check:
+            examination.stop.set()
+        elif check in examination.wanted:
+            examination.wanted.remove(check)
+
+    async def finish(self, session: str) -> None:
+        """The call is over: what runs is stopped and answered "not checked"."""
+        examination = self._open.pop(session, None)
+        if examination is None or examination.task is None:
+            return
+        examination.wanted.clear()
+        examination.stop.set()
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            examination.wake.set()
+            await asyncio.wait_for(examination.task, timeout=5.0)
+
+    def state(self, session: str, check: str) -> str | None:
+        """`running`, `waiting`, or None when the check is neither."""
+        examination = self._open.get(session)
+        if examination is None:
+            return None
+        if examination.running == check:
+            return "running"
+        return "waiting" if check in examination.wanted else None
+
+    def guide(self, session: str) -> dict[str, Any] | None:
+        """What the customer is being asked now, for a page that has just come back."""
+        examination = self._open.get(session)
+        return examination.guide if examination else None
+
+    def _examination(self, session: str) -> Examination:
+        try:
+            return self._open[session]
+        except KeyError:
+            raise Conflict("call_not_up") from None
+
+    async def _run(self, examination: Examination) -> None:
+        while examination.session in self._open:
+            if not examination.wanted:
+                examination.wake.clear()
+                await examination.wake.wait()
+                continue
+            check = examination.wanted.pop(0)
+            examination.running = check
+            examination.stop.clear()
+            attempt = await self._next_attempt(examination, check)
+            try:
+                await self._sessions.note_event(
+                    examination.session, "check_started", "server", check=check, attempt=attempt
+                )
+                finding = await self._look(examination, check)
+                await self._record(examination, finding, attempt)
+            except Exception:
+                # One check that breaks must not take the others, or the call, with it.
+                log.exception("x check %s in session %s broke", check, examination.session)
+                lost = not_checked(check, "inference_unavailable", None)
+                with contextlib.suppress(Exception):
+                    await self._record(examination, lost, attempt)
+            finally:
+                examination.running = None
+                self._guide(examination, check, None)
+
+    async def _next_attempt(self, examination: Examination, check: str) -> int:
+        attempt = examination.attempts.get(check, 0) + 1
+        examination.attempts[check] = attempt
+        return attempt
+
+    async def _look(self, examination: Examination, check: str) -> Finding:
+        """One check from its first picture to its Finding."""
+        now = self._camera.media_time_us(examination.session)
+        if check in FACE_CHECKS and not examination.face_allowed:
+            return not_checked(check, "no_consent", now)
+        if check == "face_match" and examination.portrait is None:
+            return not_checked(check, "no_portrait", now)
+        looking = asyncio.create_task(self._watch(examination, check))
+        stopping = asyncio.create_task(examination.stop.wait())
+        try:
+            await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not looking.done():
+                return not_checked(check, "stopped", now)
+            return looking.result()
+        except InferenceUnavailable as error:
+            log.warning("x check %s: %s", check, error.diagnostics())
+            return not_checked(check, "inference_unavailable", now)
+        finally:
+            for task in (looking, stopping):
+                task.cancel()
+            await asyncio.gather(looking, stopping, return_exceptions=True)
+
+    async def _watch(self, examination: Examination, check: str) -> Finding:
+        async with self._inference.open(check, **self._parameters(examination, check)) as live:
+            self._guide(examination, check, Guidance("no_card" if check in MODES else "no_face"))
+            deadline = asyncio.get_running_loop().time() + self._limit(check)
+            last = self._camera.media_time_us(examination.session) or 0
+            feed = Feed(self._camera.pictures(examination.session, RATES[check]))
+            async with contextlib.aclosing(feed):
+                while (left := deadline - asyncio.get_running_loop().time()) > 0:
+                    picture = await feed.next(min(left, PICTURE_GAP_S))
+                    if picture is None:
+                        self._guide(examination, check, Guidance("picture_lost"))
+                        continue
+                    last = picture.time_us
+                    answer = await live.see(
+                        width=picture.width,
+                        height=picture.height,
+                        bgr=picture.bgr,
+                        media_time_us=picture.time_us,
+                    )
+                    if isinstance(answer, Finding):
+                        return answer
+                    self._guide(examination, check, answer)
+            return await live.expire(last)
+
+    def _limit(self, check: str) -> float:
+        # Each prompt has its own deadline inside the check; this one catches an absent face.
+        return self._check_s + (PROMPT_COUNT * self._prompt_s if check == "liveness" else 0.0)
+
+    def _parameters(self, examination: Examination, check: str) -> dict[str, Any]:
+        if check == "id_card_back":
+            return {"front_values": dict(examination.front)}
+        if check == "face_match":
+            return {"portrait_jpeg": examination.portrait}
+        if check == "liveness":
+            prompts = choose_prompts()
+            return {
+                "prompts": prompts,
+                "prompt_s": self._prompt_s,
+                "reference": examination.portrait,
+            }
+        return {}
+
+    def _guide(self, examination: Examination, check: str, guidance: Guidance | None) -> None:
+        """Tell both pages what the customer should do now, when it has changed."""
+        data: dict[str, Any] = {"session": examination.session, "check": check, "mode": "none"}
+        if guidance is not None:
+            data |= {
+                "mode": MODES.get(check, "face"),
+                "hint": guidance.hint,
+                "prompt": guidance.prompt,
+                "progress": round(guidance.progress, 2),
+                "deadline_s": guidance.deadline_s,
+                "quad": guidance.quad,
+            }
+        if data == examination.guide:
+            return
+        examination.guide = data if guidance is not None else None
+        for topic in (f"customer:{examination.customer}", f"staff:{examination.teller}"):
+            self._bus.publish(topic, {"topic": "guide", "data": data})
+
+    # -- findings -------------------------------------------------------------------------
+
+    async def _record(self, examination: Examination, finding: Finding, attempt: int) -> None:
+        """Keep a Finding: pictures and values encrypted, the fact of it in the timeline."""
+        if finding.check == "id_card_front":
+            examination.front = finding.values
+            portraits = [each.jpeg for each in finding.pictures if each.name == "portrait"]
+            if portraits:
+                examination.portrait = portraits[0]
+                self._again_after_new_portrait(examination)
+        key = new_id()
+        pictures = []
+        for each in finding.pictures:
+            blob = f"findings/{key}/{each.name}.jpg"
+            await self._blobs.put(blob, each.jpeg)
+            digest = hashlib.sha256(each.jpeg).hexdigest()
+            pictures.append(
+                {
+                    "name": each.name,
+                    "blob": blob,
+                    "sha256": digest,
+                    "media_time_us": each.media_time_us,
+                }
+            )
+        values = json.dumps(finding.values, ensure_ascii=False)
+        async with self._sessions.change(examination.session) as change:
+            await change.tx.execute(
+                insert(t.findings).values(
+                    id=key,
+                    session_id=examination.session,
+                    check=finding.check,
+                    attempt=attempt,
+                    verdict=str(finding.verdict),
+                    reason=finding.reason,
+                    score=finding.score,
+                    threshold=finding.threshold,
+                    values=self._secrets.encrypt(values, f"findings.values:{key}"),
+                    pictures=pictures,
+                    models=finding.models,
+                    media_time_us=finding.media_time_us,
+                    at=now_us(),
+                )
+            )
+            await change.enter(
+                "finding",
+                "server",
+                finding=key,
+                check=finding.check,
+                attempt=attempt,
+                verdict=str(finding.verdict),
+                reason=finding.reason,
+                score=finding.score,
+                threshold=finding.threshold,
+                values_sha256=hashlib.sha256(values.encode()).hexdigest(),
+                pictures={each["name"]: each["sha256"] for each in pictures},
+                models=finding.models,
+                seen_at_us=finding.media_time_us,
+            )
+            plain = {
+                "session": examination.session,
+                "check": finding.check,
+                "verdict": str(finding.verdict),
+                "reason": finding.reason,
+            }
+            change.tell_customer("finding", plain)
+            change.tell_teller("finding", plain | {"finding": key})
+
+    def _again_after_new_portrait(self, examination: Examination) -> None:
+        """A portrait read late makes a face match possible that had to be left out before."""
+        if examination.attempts.get("face_match") and "face_match" not in examination.wanted:
+            examination.wanted.insert(0, "face_match")
+
+    async def findings(self, session: str) -> list[dict[str, Any]]:
+        """Every Finding of a session, oldest first, with its corrections."""
+        async with self._db.read() as c:
+            query = select(t.findings).where(t.findings.c.session_id == session)
+            rows = (await c.execute(query.order_by(t.findings.c.at))).mappings().all()
+            query = (
+                select(t.corrections, t.staff.c.display_name)
+                .join(t.findings, t.findings.c.id == t.corrections.c.finding_id)
+                .join(t.staff, t.staff.c.id == t.corrections.c.by)
+                .where(t.findings.c.session_id == session)
+                .order_by(t.corrections.c.at)
+            )
+            corrected = (await c.execute(query)).mappings().all()
+        corrections: dict[str, dict[str, Any]] = {}
+        for each in corrected:
+            value = self._secrets.decrypt_text(each["value"], f"corrections.value:{each['id']}")
+            corrections.setdefault(each["finding_id"], {})[each["field"]] = {
+                "value": value,
+                "by": each["display_name"],
+                "at": each["at"],
+                "reason": each["reason"],
+            }
+        return [self._finding(row, corrections.get(row["id"], {})) for row in rows]
+
+    def _finding(self, row: RowMapping, corrections: dict[str, Any]) -> dict[str, Any]:
+        values = self._secrets.decrypt_text(row["values"], f"findings.values:{row['id']}")
+        base = f"/api/sessions/{row['session_id']}/findings/{row['id']}/pictures"
+        return {
+            "id": row["id"],
+            "check": row["check"],
+            "attempt": row["attempt"],
+            "verdict": row["verdict"],
+            "reason": row["reason"],
+            "score": row["score"],
+            "threshold": row["threshold"],
+            "values": json.loads(values),
+            "corrections": corrections,
+            "pictures": [
+                {
+                    "name": each["name"],
+                    "url": f"{base}/{each['name']}",
+                    "media_time_us": each["media_time_us"],
+                }
+                for each in row["pictures"]
+            ],
+            "models": row["models"],
+            "media_time_us": row["media_time_us"],
+            "at": row["at"],
+        }
+
+    async def picture(self, session: str, finding: str, name: str) -> bytes:
+        """A Finding's picture, as JPEG.
+
+        Raises:
+            NotFound: no such Finding in this session, or no such picture.
+        """
+        query = select(t.findings.c.pictures).where(
+            t.findings.c.id == finding, t.findings.c.session_id == session
+        )
+        async with self._db.read() as c:
+            pictures = (await c.execute(query)).scalar_one_or_none()
+        for each in pictures or ():
+            if each["name"] == name:
+                return await self._blobs.get(each["blob"])
+        raise NotFound("unknown_picture")
+
+    async def correct(
+        self, session: str, finding: str, field: object, value: object, reason: object, teller: str
+    ) -> None:
+        """A person's reading of one field, kept beside the machine's."""
+        if field not in CARD_FIELDS:
+            raise UserError("unknown_field")
+        written, why = text(value, least=1, most=200), text(reason, least=2, most=500)
+        async with self._sessions.change(session) as change:
+            query = select(t.findings.c.id).where(
+                t.findings.c.id == finding, t.findings.c.session_id == session
+            )
+            if (await change.tx.execute(query)).scalar() is None:
+                raise NotFound("unknown_finding")
+            if change.row["state"] not in ("talking", "wrap_up"):
+                raise Conflict("not_now", state=change.row["state"], event="correct")
+            key = new_id()
+            await change.tx.execute(
+                insert(t.corrections).values(
+                    id=key,
+                    finding_id=finding,
+                    field=field,
+                    value=self._secrets.encrypt(written, f"corrections.value:{key}"),
+                    reason=why,
+                    by=teller,
+                    at=now_us(),
+                )
+            )
+            await change.enter("corrected", f"staff:{teller}", finding=finding, field=field)
+            change.tell_teller("finding", {"session": session, "finding": finding})
+
+    # -- the decision ---------------------------------------------------------------------
+
+    async def decide(self, session: str, teller: str, decision: object, reason: object) -> None:
+        """The teller's decision; an approval needs the business's policy to be met.
+
+        Raises:
+            Conflict: `policy_not_met`, with the checks that stand in the way, or it is decided.
+        """
+        if decision not in DECISIONS:
+            raise UserError("unknown_decision")
+        why = text(reason, least=0 if decision == "approved" else 2)
+        async with self._sessions.change(session) as change:
+            if change.row["state"] not in ("talking", "wrap_up"):
+                raise Conflict("not_now", state=change.row["state"], event="decide")
+            if change.row["decision"]:
+                raise Conflict("already_decided")
+            if decision == "approved":
+                if change.row["seal"] not in (None, "ok"):
+                    raise Conflict("recording_failed")
+                await self._policy_met(change)
+                await self._remember(change)
+            await change.set(decision=decision, decision_reason=why, decided_at=now_us())
+            await change.enter(
+                "decided", f"staff:{teller}", decision=decision, reason_length=len(why)
+            )
+            change.tell("session", {"id": session, "state": change.row["state"], "reason": None})
+
+    async def _remember(self, change: Change) -> None:
+        """Keep the ID number of the approved card, as corrected, with the customer."""
+        cards = [
+            each
+            for each in await self.findings(change.id)
+            if each["check"] == "id_card_front" and each["verdict"] == "passed"
+        ]
+        if cards:
+            read = cards[-1]["corrections"].get("id") or cards[-1]["values"].get("id")
+            if read:
+                customer = change.row["customer_id"]
+                await self._customers.set_id_number(change.tx, customer, read["value"])
+
+    async def _policy_met(self, change: Change) -> None:
+        wanted = self._businesses[change.row["business"]].checks
+        policy = AllOf([Passed(check) for check in wanted])
+        judgement = policy.judge(await newest(change.tx, change.id))
+        if judgement.verdict is not Verdict.PASSED:
+            raise Conflict("policy_not_met", missing=list(judgement.reasons))
+
+
+async def newest(tx: Tx, session: str) -> dict[str, Finding]:
+    """The latest Finding of each check, without its evidence: what a policy judges."""
+    query = (
+        select(t.findings.c.check, t.findings.c.verdict, t.findings.c.reason)
+        .where(t.findings.c.session_id == session)
+        .order_by(t.findings.c.attempt)
+    )
+    rows = (await tx.execute(query)).all()
+    return {row.check: Finding(row.check, Verdict(row.verdict), row.reason) for row in rows}

@@ -1,0 +1,523 @@
+"""The life of a video session: one transition table, and the verbs that move along it.
+
+Each verb is one transaction: the rule is checked against the row, the row changes, the timeline
+gets its entry and the pages their events.  The row is changed with its old state in the WHERE
+clause, so of two people doing the same thing at once exactly one succeeds.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import RowMapping, func, insert, select, update
+
+from video_bank.businesses import Businesses, Consents
+from video_bank.errors import Conflict, NotFound, TooMany, UserError
+from video_bank.evidence import Timeline
+from video_bank.routing import Waiting
+from video_bank.secrets import Secrets
+from video_bank.storage import Database, Tx, new_id, now_us
+from video_bank.storage import tables as t
+
+TRANSITIONS: dict[tuple[str, str], str] = {
+    ("waiting", "offer"): "offered",
+    ("waiting", "leave"): "abandoned",
+    ("offered", "accept"): "talking",
+    ("offered", "decline"): "waiting",
+    ("offered", "ring_out"): "waiting",
+    ("offered", "withdraw"): "waiting",
+    ("offered", "leave"): "abandoned",
+    ("talking", "end"): "wrap_up",
+    ("talking", "crash"): "interrupted",
+    ("wrap_up", "close"): "closed",
+    ("wrap_up", "crash"): "closed",
+}
+"""(state, event) → next state.  What is not here is refused."""
+
+LIVE = ("waiting", "offered", "talking")
+"States in which the customer is still being served; one session of a customer at a time."
+DECISIONS = ("approved", "refused", "referred")
+LINE_FULL_RETRY_S = 60
+DAY_US = 86_400_000_000
+TEXT_LIMIT = 2000
+"Characters in a chat message, a note, a reason or a comment."
+
+
+class Witness(Protocol):
+    """Whoever must hear each timeline entry at once: the sealed recording."""
+
+    def media_time_us(self, session: str) -> int | None:
+        """The session's media time now; None while no call is up."""
+
+    def saw(self, session: str, kind: str, actor: str, data: dict[str, Any]) -> None:
+        """An entry was committed to the session's timeline."""
+
+
+class Unwitnessed:
+    """Stands in until the calls are assembled: there is no media time and nothing to seal into."""
+
+    def media_time_us(self, session: str) -> int | None:
+        return None
+
+    def saw(self, session: str, kind: str, actor: str, data: dict[str, Any]) -> None:
+        return None
+
+
+def text(value: object, *, least: int = 0, most: int = TEXT_LIMIT) -> str:
+    """A text from outside: a string within its bounds, without control characters.
+
+    Raises:
+        UserError: it is not a text, too short or too long.
+    """
+    if not isinstance(value, str):
+        raise UserError("text_expected")
+    cleaned = "".join(c for c in value if c == "\n" or c.isprintable()).strip()
+    if not least <= len(cleaned) <= most:
+        raise UserError("text_length", least=least, most=most)
+    return cleaned
+
+
+@dataclass
+class Change:
+    """One session row inside its transaction, and what the change leaves behind."""
+
+    tx: Tx
+    row: RowMapping
+    timeline: Timeline
+    witness: Witness
+    entries: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return str(self.row["id"])
+
+    @property
+    def customer(self) -> str:
+        """The customer as an actor of the timeline."""
+        return f"customer:{self.row['customer_id']}"
+
+    async def move(self, event: str, **values: Any) -> None:
+        """Follow the transition table.
+
+        Raises:
+            Conflict: the table has no such step from here, or somebody else was faster.
+        """
+        state = str(self.row["state"])
+        following = TRANSITIONS.get((state, event))
+        if following is None:
+            raise Conflict("not_now", state=state, event=event)
+        done = await self.tx.execute(
+            update(t.sessions)
+            .where(t.sessions.c.id == self.id, t.sessions.c.state == state)
+            .values(state=following, **values)
+        )
+        if done.rowcount != 1:
+            raise Conflict("not_now", state=state, event=event)
+        self.tell(
+            "session", {"id": self.id, "state": following, "reason": values.get("end_reason")}
+        )
+
+    async def set(self, **values: Any) -> None:
+        """Change columns that are no part of the life cycle."""
+        await self.tx.execute(update(t.sessions).where(t.sessions.c.id == self.id).values(**values))
+
+    async def enter(self, kind: str, actor: str, **data: Any) -> None:
+        """Add a timeline entry."""
+        time = self.witness.media_time_us(self.id)
+        await self.timeline.append(self.tx, f"session:{self.id}", kind, actor, data, time)
+        self.entries.append((kind, actor, data))
+
+    def tell(self, topic: str, data: dict[str, Any]) -> None:
+        """Tell both sides, once committed."""
+        self.tell_customer(topic, data)
+        self.tell_teller(topic, data)
+
+    def tell_customer(self, topic: str, data: dict[str, Any]) -> None:
+        self.tx.publish(f"customer:{self.row['customer_id']}", {"topic": topic, "data": data})
+
+    def tell_teller(self, topic: str, data: dict[str, Any]) -> None:
+        if self.row["teller_id"]:
+            self.tx.publish(f"staff:{self.row['teller_id']}", {"topic": topic, "data": data})
+
+
+class Sessions:
+    """Every session, by its id."""
+
+    def __init__(
+        self,
+        db: Database,
+        timeline: Timeline,
+        secrets: Secrets,
+        businesses: Businesses,
+        consents: Consents,
+        *,
+        queue_limit: int,
+    ) -> None:
+        self._db = db
+        self._timeline = timeline
+        self._secrets = secrets
+        self._businesses = businesses
+        self._consents = consents
+        self._queue_limit = queue_limit
+        self.witness: Witness = Unwitnessed()
+        self.on_line_change: Callable[[], None] = lambda: None
+        "Called after anything that changes who waits."
+
+    @asynccontextmanager
+    async def change(self, session: str) -> AsyncIterator[Change]:
+        """The session's row for a change, in one transaction.
+
+        Raises:
+            NotFound: there is no such session.
+        """
+        async with self._db.write() as tx:
+            found = await tx.execute(select(t.sessions).where(t.sessions.c.id == session))
+            row = found.mappings().one_or_none()
+            if row is None:
+                raise NotFound("unknown_session")
+            change = Change(tx, row, self._timeline, self.witness)
+            yield change
+        for kind, actor, data in change.entries:
+            self.witness.saw(session, kind, actor, data)
+
+    async def get(self, session: str) -> RowMapping:
+        """The session's row.
+
+        Raises:
+            NotFound: there is no such session.
+        """
+        async with self._db.read() as c:
+            found = await c.execute(select(t.sessions).where(t.sessions.c.id == session))
+            row = found.mappings().one_or_none()
+        if row is None:
+            raise NotFound("unknown_session")
+        return row
+
+    async def newest_of(self, customer: str) -> RowMapping | None:
+        """The customer's newest session, going on or over."""
+        query = (
+            select(t.sessions)
+            .where(t.sessions.c.customer_id == customer)
+            .order_by(t.sessions.c.created_at.desc())
+            .limit(1)
+        )
+        async with self._db.read() as c:
+            return (await c.execute(query)).mappings().one_or_none()
+
+    async def waiting(self) -> list[Waiting]:
+        """The line, unordered."""
+        query = select(t.sessions).where(t.sessions.c.state == "waiting")
+        async with self._db.read() as c:
+            rows = (await c.execute(query)).mappings().all()
+        return [
+            Waiting(
+                row["id"],
+                row["business"],
+                row["language"],
+                row["queued_at"],
+                row["priority"],
+                frozenset(row["passed_over"]),
+            )
+            for row in rows
+        ]
+
+    # -- the customer's verbs -------------------------------------------------------------
+
+    async def join(
+        self,
+        customer: str,
+        business: str,
+        language: str,
+        *,
+        recording: bool,
+        face: bool,
+        version: str,
+        priority: int = 0,
+    ) -> str:
+        """Put a customer in the line; a customer who already is in it keeps the place.
+
+        Raises:
+            Conflict: recording was refused (the law asks for it, so a video session cannot be
+                held; the page offers other ways), or the consents' wording has changed meanwhile.
+            TooMany: the line is full.
+        """
+        wanted = self._businesses[business]
+        if language not in ("zh", "en"):
+            raise UserError("unknown_language")
+        if version != self._consents.version:
+            raise Conflict("consent_outdated")
+        if not recording:
+            raise Conflict("recording_needed")
+        session, now = new_id(), now_us()
+        async with self._db.write() as tx:
+            query = select(t.sessions.c.id).where(
+                t.sessions.c.customer_id == customer, t.sessions.c.state.in_(LIVE)
+            )
+            running = (await tx.execute(query)).scalar()
+            if running:
+                return str(running)
+            count = select(func.count()).where(t.sessions.c.state == "waiting")
+            if (await tx.execute(count)).scalar_one() >= self._queue_limit:
+                raise TooMany(LINE_FULL_RETRY_S, "line_full")
+            await tx.execute(
+                insert(t.sessions).values(
+                    id=session,
+                    customer_id=customer,
+                    business=wanted.id,
+                    language=language,
+                    priority=priority,
+                    state="waiting",
+                    consent_face=face,
+                    consent_version=version,
+                    created_at=now,
+                    queued_at=now,
+                )
+            )
+            chain, actor = f"session:{session}", f"customer:{customer}"
+            await self._timeline.append(tx, chain, "joined", actor, {"business": wanted.id})
+            for subject, granted in (("recording", recording), ("face", face)):
+                wording = self._consents.text_hash(subject, language)
+                await tx.execute(
+                    insert(t.consents).values(
+                        id=new_id(),
+                        session_id=session,
+                        customer_id=customer,
+                        subject=subject,
+                        granted=granted,
+                        version=version,
+                        text_hash=wording,
+                        at=now,
+                    )
+                )
+                answer = {"subject": subject, "granted": granted, "text_hash": wording}
+                await self._timeline.append(tx, chain, "consented", actor, answer)
+            await self._timeline.append(tx, chain, "queued", actor, {})
+        self.on_line_change()
+        return session
+
+    async def rate(self, session: str, stars: object, comment: object) -> None:
+        """The customer's opinion, once, after the call."""
+        if not isinstance(stars, int) or isinstance(stars, bool) or not 1 <= stars <= 5:
+            raise UserError("stars_expected")
+        async with self.change(session) as change:
+            if change.row["state"] not in ("wrap_up", "closed") or change.row["rating"]:
+                raise Conflict("not_now", state=change.row["state"], event="rate")
+            await change.set(rating=stars, rating_comment=text(comment or ""))
+            await change.enter("rated", change.customer, stars=stars)
+
+    # -- the line's verbs -----------------------------------------------------------------
+
+    async def offer(self, session: str, teller: str) -> RowMapping:
+        """Ring at a teller's desk; returns the row as it was."""
+        async with self.change(session) as change:
+            await change.move("offer", teller_id=teller, offered_at=now_us())
+            await change.enter("offered", f"staff:{teller}")
+        self.on_line_change()
+        return change.row
+
+    async def back_to_line(self, session: str, event: str, teller: str) -> None:
+        """The offer came to nothing: `decline`, `ring_out` or `withdraw` (the desk went away)."""
+        kind = "offer_declined" if event == "decline" else "offer_missed"
+        async with self.change(session) as change:
+            if change.row["teller_id"] != teller:
+                raise Conflict("offer_gone")
+            passed = sorted({*change.row["passed_over"], teller})
+            await change.move(event, teller_id=None, offered_at=None, passed_over=passed)
+            await change.enter(kind, f"staff:{teller}")
+        self.on_line_change()
+
+    async def accept(self, session: str, teller: str) -> None:
+        """The teller takes the customer.
+
+        Raises:
+            Conflict: the offer is no longer this teller's.
+        """
+        async with self.change(session) as change:
+            if change.row["state"] != "offered" or change.row["teller_id"] != teller:
+                raise Conflict("offer_gone")
+            await change.move("accept", accepted_at=now_us())
+            await change.enter("accepted", f"staff:{teller}")
+        self.on_line_change()
+
+    async def leave(self, session: str, reason: str = "customer_left") -> None:
+        """The customer leaves before being served."""
+        async with self.change(session) as change:
+            await change.move("leave", ended_at=now_us(), end_reason=reason)
+            await change.enter("ended", change.customer, reason=reason)
+        self.on_line_change()
+
+    # -- the call's verbs -----------------------------------------------------------------
+
+    async def end(self, session: str, actor: str, reason: str) -> None:
+        """The conversation is over; the teller still has to wrap up."""
+        async with self.change(session) as change:
+            await change.move("end", ended_at=now_us(), end_reason=reason, on_hold=False)
+            await change.enter("ended", actor, reason=reason)
+
+    async def interrupt(self, session: str) -> None:
+        """The server died under the call and has found the session again."""
+        async with self.change(session) as change:
+            ended = change.row["ended_at"] or now_us()
+            await change.move("crash", ended_at=ended, closed_at=now_us(), end_reason="interrupted")
+            await change.enter("recovered", "server")
+
+    async def hold(self, session: str, teller: str, on: bool) -> None:
+        """Mark the session as on hold, or as going on."""
+        async with self.change(session) as change:
+            _talking(change)
+            if bool(change.row["on_hold"]) != on:
+                await change.set(on_hold=on)
+                await change.enter("held" if on else "resumed", f"staff:{teller}")
+                change.tell("hold", {"session": session, "on": on})
+
+    async def note_event(self, session: str, kind: str, actor: str, **data: Any) -> None:
+        """A timeline entry that changes no row: connected, muted, recording_failed and the like."""
+        async with self.change(session) as change:
+            await change.enter(kind, actor, **data)
+
+    async def chat(self, session: str, author: str, role: str, message: object) -> None:
+        """A chat line; the timeline keeps its length only, the text is stored encrypted."""
+        said = text(message, least=1)
+        kind = "customer" if role == "customer" else "staff"
+        line, now = new_id(), now_us()
+        async with self.change(session) as change:
+            _talking(change)
+            sealed = self._secrets.encrypt(said, f"chats.text:{line}")
+            await change.tx.execute(
+                insert(t.chats).values(
+                    id=line, session_id=session, author=author, role=role, text=sealed, at=now
+                )
+            )
+            await change.enter("chat", f"{kind}:{author}", length=len(said))
+            change.tell(
+                "chat",
+                {"session": session, "from": author, "role": role, "text": said, "at": now},
+            )
+
+    async def chat_lines(self, session: str) -> list[dict[str, Any]]:
+        """The conversation so far, oldest first."""
+        query = select(t.chats).where(t.chats.c.session_id == session).order_by(t.chats.c.at)
+        async with self._db.read() as c:
+            rows = (await c.execute(query)).mappings().all()
+        return [
+            {
+                "from": row["author"],
+                "role": row["role"],
+                "text": self._secrets.decrypt_text(row["text"], f"chats.text:{row['id']}"),
+                "at": row["at"],
+            }
+            for row in rows
+        ]
+
+    # -- the teller's verbs ---------------------------------------------------------------
+
+    async def take_notes(self, session: str, teller: str, notes: object) -> None:
+        """Replace the teller's notes."""
+        written = text(notes)
+        async with self.change(session) as change:
+            if change.row["state"] not in ("talking", "wrap_up"):
+                raise Conflict("not_now", state=change.row["state"], event="notes")
+            if written != change.row["notes"]:
+                await change.set(notes=written)
+                await change.enter("noted", f"staff:{teller}", length=len(written))
+
+    async def close(self, session: str, teller: str) -> None:
+        """Wrap-up is done.
+
+        Raises:
+            Conflict: nothing was decided yet.
+        """
+        async with self.change(session) as change:
+            if not change.row["decision"] and change.row["end_reason"] == "teller_ended":
+                raise Conflict("decision_missing")
+            await change.move("close", closed_at=now_us())
+
+    async def seal(self, session: str, verdict: str, **data: Any) -> None:
+        """The recording's verdict, once its parts are finished."""
+        async with self.change(session) as change:
+            await change.set(seal=verdict)
+            await change.enter("sealed", "server", verdict=verdict, **data)
+            change.tell(
+                "session", {"id": session, "state": change.row["state"], "reason": "sealed"}
+            )
+
+    async def mark_unsealed(self, session: str) -> None:
+        """The recording broke off: known at once, so that nothing is approved on it."""
+        async with self.change(session) as change:
+            await change.set(seal="incomplete")
+
+    async def history(self, customer: str, *, before: str) -> list[dict[str, Any]]:
+        """The customer's earlier sessions, newest first, at most ten."""
+        s = t.sessions.c
+        query = (
+            select(s.id, s.created_at, s.business, s.decision, s.state)
+            .where(s.customer_id == customer, s.id != before, s.state != "abandoned")
+            .order_by(s.created_at.desc())
+            .limit(10)
+        )
+        async with self._db.read() as c:
+            rows = (await c.execute(query)).all()
+        return [
+            {
+                "session": row.id,
+                "at": row.created_at,
+                "business": row.business,
+                "decision": row.decision,
+                "state": row.state,
+            }
+            for row in rows
+        ]
+
+    async def today(self, teller: str) -> dict[str, Any]:
+        """The teller's last 24 hours: calls served, their mean length, share of rings answered."""
+        s, since = t.sessions.c, now_us() - DAY_US
+        served = select(func.count(), func.avg(s.ended_at - s.accepted_at)).where(
+            s.teller_id == teller, s.accepted_at > since, s.ended_at.is_not(None)
+        )
+        actor = f"staff:{teller}"
+        rings = (
+            select(t.timeline.c.kind, func.count().label("number"))
+            .where(
+                t.timeline.c.actor == actor,
+                t.timeline.c.kind.in_(("offered", "accepted")),
+                t.timeline.c.at > since,
+            )
+            .group_by(t.timeline.c.kind)
+        )
+        async with self._db.read() as c:
+            count, average = (await c.execute(served)).one()
+            rung = {row.kind: row.number for row in (await c.execute(rings)).all()}
+        offered = rung.get("offered", 0)
+        return {
+            "served": count,
+            "average_s": round(float(average) / 1e6) if average else None,
+            "answered_rate": rung.get("accepted", 0) / offered if offered else None,
+        }
+
+    async def waiting_customers(self) -> dict[str, str]:
+        """Who waits: session → customer."""
+        query = select(t.sessions.c.id, t.sessions.c.customer_id).where(
+            t.sessions.c.state == "waiting"
+        )
+        async with self._db.read() as c:
+            return {str(a): str(b) for a, b in (await c.execute(query)).all()}
+
+    async def unfinished(self) -> list[str]:
+        """Sessions whose call was up when the server last stopped."""
+        query = select(t.sessions.c.id).where(t.sessions.c.state.in_(("talking", "wrap_up")))
+        async with self._db.read() as c:
+            return [str(row[0]) for row in (await c.execute(query)).all()]
+
+    async def offered(self) -> list[tuple[str, str]]:
+        """Sessions that ring at a desk, with that teller."""
+        query = select(t.sessions.c.id, t.sessions.c.teller_id).where(
+            t.sessions.c.state == "offered"
+        )
+        async with self._db.read() as c:
+            return [(str(a), str(b)) for a, b in (await c.execute(query)).all()]
+
+
+def _talking(change: Change) -> None:
+    if change.row["state"] != "talking":
+        raise Conflict("not_now", state=change.row["state"], event="talk")

@@ -1,0 +1,235 @@
+"""The teller's console: the desk, the customer at it, the checks and the decision."""
+
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import RowMapping
+
+from video_bank.accounts import Login
+from video_bank.errors import UserError
+from video_bank.keys import (
+    ACCOUNTS,
+    ARCHIVE,
+    BUSINESSES,
+    CALLS,
+    CHECKS,
+    CUSTOMERS,
+    LINE,
+    SESSIONS,
+)
+from video_bank.permissions import Permission
+from video_bank.views.participation import own
+from video_bank.views.route import Route, body, field
+
+
+async def teller_view(app: web.Application, row: RowMapping) -> dict[str, Any]:
+    """The whole screen of one customer: identity, history, checks, script, recording."""
+    session = row["id"]
+    accepted = row["accepted_at"] or row["offered_at"] or row["queued_at"]
+    return {
+        "id": session,
+        "state": row["state"],
+        "business": row["business"],
+        "language": row["language"],
+        "waited_s": (accepted - row["queued_at"]) // 1_000_000,
+        "accepted_at": row["accepted_at"],
+        "media_time_us": app[CALLS].media_time_us(session),
+        "recording_up": app[CALLS].recording(session),
+        "on_hold": bool(row["on_hold"]),
+        "consent_face": bool(row["consent_face"]),
+        "customer": await app[CUSTOMERS].card(row["customer_id"]),
+        "history": await app[SESSIONS].history(row["customer_id"], before=session),
+        "checks": await checks_view(app, row),
+        "guide": app[CHECKS].guide(session),
+        "chat": await app[SESSIONS].chat_lines(session),
+        "notes": row["notes"],
+        "decision": (
+            {"verdict": row["decision"], "reason": row["decision_reason"]}
+            if row["decision"]
+            else None
+        ),
+        "recording": await app[ARCHIVE].whereabouts(session),
+        "end_reason": row["end_reason"],
+    }
+
+
+async def checks_view(app: web.Application, row: RowMapping) -> list[dict[str, Any]]:
+    """The checklist: each check of the business with its state and its newest Finding."""
+    findings = await app[CHECKS].findings(row["id"])
+    listed = []
+    for check in app[BUSINESSES][row["business"]].checks:
+        made = [each for each in findings if each["check"] == check]
+        state = app[CHECKS].state(row["id"], check) or ("done" if made else "waiting")
+        newest = made[-1] if made else None
+        listed.append(
+            {"check": check, "state": state, "attempts": len(made), "finding": newest}
+        )
+    return listed
+
+
+async def desk(request: web.Request) -> web.Response:
+    """The status bar: own state, the line, the day."""
+    login: Login = request["login"]
+    line, sessions = request.app[LINE], request.app[SESSIONS]
+    mine = line.desk(login.subject_id)
+    offer = None
+    if mine.state == "ringing" and mine.session:
+        offer = line.offer_of(mine, await sessions.get(mine.session))
+    return web.json_response(
+        {
+            "state": mine.state,
+            "queue": await line.summary(),
+            "today": await sessions.today(login.subject_id),
+            "session": mine.session if mine.state in ("talking", "wrap_up") else None,
+            "offer": offer,
+            "businesses": {
+                each.id: {"name": dict(each.name), "minutes": each.minutes}
+                for each in request.app[BUSINESSES]
+            },
+        }
+    )
+
+
+async def set_state(request: web.Request) -> web.Response:
+    """Ready for customers, or away."""
+    login: Login = request["login"]
+    state = field(await body(request), "state", str)
+    if state not in ("ready", "away"):
+        raise UserError("unknown_state")
+    skills = await request.app[ACCOUNTS].skills(login.subject_id)
+    await request.app[LINE].set_state(login.subject_id, state, skills)
+    return web.json_response({"state": state})
+
+
+async def accept(request: web.Request) -> web.Response:
+    """Take the customer who rings."""
+    login: Login = request["login"]
+    session = request.match_info["session"]
+    await request.app[CALLS].accept(session, login.subject_id)
+    row = await request.app[SESSIONS].get(session)
+    return web.json_response(await teller_view(request.app, row))
+
+
+async def decline(request: web.Request) -> web.Response:
+    """Let somebody else take the customer who rings."""
+    login: Login = request["login"]
+    await request.app[LINE].decline(request.match_info["session"], login.subject_id)
+    return web.json_response({})
+
+
+async def start_check(request: web.Request) -> web.Response:
+    """Run a check, again if need be."""
+    row = await own(request)
+    request.app[CHECKS].request(row["id"], request.match_info["check"])
+    return web.json_response({}, status=202)
+
+
+async def stop_check(request: web.Request) -> web.Response:
+    """Stop a check that runs or waits."""
+    row = await own(request)
+    request.app[CHECKS].stop(row["id"], request.match_info["check"])
+    return web.json_response({}, status=202)
+
+
+async def correct(request: web.Request) -> web.Response:
+    """Correct a field the machine has read; its own reading stays beside the correction."""
+    login: Login = request["login"]
+    row = await own(request)
+    data = await body(request)
+    await request.app[CHECKS].correct(
+        row["id"],
+        request.match_info["finding"],
+        data.get("field"),
+        data.get("value"),
+        data.get("reason"),
+        login.subject_id,
+    )
+    return web.json_response({}, status=201)
+
+
+async def picture(request: web.Request) -> web.Response:
+    """A Finding's evidence."""
+    row = await own(request)
+    names = request.match_info
+    jpeg = await request.app[CHECKS].picture(row["id"], names["finding"], names["name"])
+    return web.Response(body=jpeg, content_type="image/jpeg")
+
+
+async def hold(request: web.Request) -> web.Response:
+    """Put the call on hold, or take it up again."""
+    login: Login = request["login"]
+    row = await own(request)
+    on = field(await body(request), "on", bool)
+    await request.app[CALLS].hold(row["id"], login.subject_id, on)
+    return web.json_response({})
+
+
+async def mute(request: web.Request) -> web.Response:
+    """Silence or blank a participant for the others."""
+    login: Login = request["login"]
+    row = await own(request)
+    data = await body(request)
+    await request.app[CALLS].mute(
+        row["id"],
+        login.subject_id,
+        field(data, "participant", str),
+        field(data, "kind", str),
+        field(data, "on", bool),
+    )
+    return web.json_response({})
+
+
+async def notes(request: web.Request) -> web.Response:
+    """Save the teller's notes."""
+    login: Login = request["login"]
+    row = await own(request)
+    written = (await body(request)).get("text")
+    await request.app[SESSIONS].take_notes(row["id"], login.subject_id, written)
+    return web.json_response({})
+
+
+async def decide(request: web.Request) -> web.Response:
+    """Approve, refuse or refer."""
+    login: Login = request["login"]
+    row = await own(request)
+    data = await body(request)
+    await request.app[CHECKS].decide(
+        row["id"], login.subject_id, data.get("verdict"), data.get("reason") or ""
+    )
+    return web.json_response({})
+
+
+async def end(request: web.Request) -> web.Response:
+    """End the conversation."""
+    login: Login = request["login"]
+    row = await own(request)
+    await request.app[CALLS].end(row["id"], f"staff:{login.subject_id}", "teller_ended")
+    return web.json_response({})
+
+
+async def close(request: web.Request) -> web.Response:
+    """Finish wrapping up."""
+    login: Login = request["login"]
+    row = await own(request)
+    await request.app[SESSIONS].close(row["id"], login.subject_id)
+    request.app[LINE].closed(row["id"])
+    return web.json_response({})
+
+
+S = "/api/sessions/{session}"
+routes = [
+    Route("GET", "/api/teller", Permission.SERVE, desk),
+    Route("POST", "/api/teller/state", Permission.SERVE, set_state),
+    Route("POST", f"{S}/accept", Permission.SERVE, accept),
+    Route("POST", f"{S}/decline", Permission.SERVE, decline),
+    Route("POST", f"{S}/checks/{{check}}", Permission.SERVE, start_check),
+    Route("POST", f"{S}/checks/{{check}}/stop", Permission.SERVE, stop_check),
+    Route("POST", f"{S}/findings/{{finding}}/corrections", Permission.SERVE, correct),
+    Route("GET", f"{S}/findings/{{finding}}/pictures/{{name}}", Permission.SERVE, picture),
+    Route("POST", f"{S}/hold", Permission.SERVE, hold),
+    Route("POST", f"{S}/mute", Permission.SERVE, mute),
+    Route("POST", f"{S}/notes", Permission.SERVE, notes),
+    Route("POST", f"{S}/decision", Permission.SERVE, decide),
+    Route("POST", f"{S}/end", Permission.SERVE, end),
+    Route("POST", f"{S}/close", Permission.SERVE, close),
+]
