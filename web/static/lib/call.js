@@ -58,7 +58,7 @@ export class Call {
   #stops = []
   #alarm = 0
   #reporting = 0
-  #before = { bytes: 0, sent: 0, lost: 0, at: 0 }
+  #before = { bytes: 0, packets: 0, lost: 0, at: 0 }
 
   /**
    * @param {object} wish
@@ -327,7 +327,7 @@ export class Call {
 
   #report() {
     clearInterval(this.#reporting)
-    this.#before = { bytes: 0, sent: 0, lost: 0, at: 0 }
+    this.#before = { bytes: 0, packets: 0, lost: 0, at: 0 }
     this.#reporting = setInterval(async () => {
       const connection = this.#connection
       if (connection?.connectionState !== "connected") return
@@ -338,23 +338,24 @@ export class Call {
   }
 
   /**
+   * Of what we receive: the server knows itself what it gets from us.
    * @param {RTCStatsReport} stats
    * @returns {Report}
    */
   #measure(stats) {
     const report = { rtt_ms: 0, loss: 0, kbps: 0, width: 0, height: 0, fps: 0, freezes: 0 }
-    const now = { bytes: 0, sent: 0, lost: 0, at: performance.now() }
+    const now = { bytes: 0, packets: 0, lost: 0, at: performance.now() }
     for (const entry of /** @type {Iterable<any>} */ (stats.values())) {
-      if (entry.type === "outbound-rtp") now.bytes += entry.bytesSent ?? 0
-      if (entry.type === "outbound-rtp") now.sent += entry.packetsSent ?? 0
-      if (entry.type === "remote-inbound-rtp") now.lost += Math.max(0, entry.packetsLost ?? 0)
-      if (entry.type === "inbound-rtp" && entry.kind === "video") {
-        report.freezes += entry.freezeCount ?? 0
+      if (entry.type === "inbound-rtp") {
+        now.bytes += entry.bytesReceived ?? 0
+        now.packets += entry.packetsReceived ?? 0
+        now.lost += Math.max(0, entry.packetsLost ?? 0)
       }
-      if (entry.type === "outbound-rtp" && entry.kind === "video") {
+      if (entry.type === "inbound-rtp" && entry.kind === "video") {
         report.width = entry.frameWidth ?? 0
         report.height = entry.frameHeight ?? 0
         report.fps = Math.round(entry.framesPerSecond ?? 0)
+        report.freezes += entry.freezeCount ?? 0
       }
       if (entry.type === "candidate-pair" && entry.nominated) {
         report.rtt_ms = Math.round((entry.currentRoundTripTime ?? 0) * 1000)
@@ -363,9 +364,10 @@ export class Call {
     const before = this.#before
     this.#before = now
     if (!before.at) return report
-    const sent = now.sent - before.sent
+    const lost = Math.max(0, now.lost - before.lost)
+    const expected = now.packets - before.packets + lost
     report.kbps = Math.round(((now.bytes - before.bytes) * 8) / (now.at - before.at))
-    if (sent > 0) report.loss = Math.min(1, Math.max(0, (now.lost - before.lost) / sent))
+    report.loss = expected > 0 ? Math.min(1, lost / expected) : 0
     return report
   }
 

@@ -69,6 +69,14 @@ export function clock(seconds) {
  * @param {Intl.DateTimeFormatOptions} [how]
  */
 export function when(at, how = { dateStyle: "medium", timeStyle: "short" }) {
-  const date = new Date(typeof at === "number" ? at / 1000 : at)
-  return new Intl.DateTimeFormat(language === "en" ? "en-GB" : "zh-CN", how).format(date)
+  const words = new Intl.DateTimeFormat(language === "en" ? "en-GB" : "zh-CN", how)
+  return words.format(instant(at))
+}
+
+/**
+ * @param {string|number} at ISO time, or microseconds since 1970
+ * @returns {number} milliseconds since 1970, as Date counts
+ */
+export function instant(at) {
+  return typeof at === "number" ? at / 1000 : Date.parse(at)
 }

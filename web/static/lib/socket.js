@@ -4,6 +4,7 @@ const FIRST_WAIT = 500 // ms before the first new try
 const LONGEST_WAIT = 10 * 1000 // ms between tries
 const HEARTBEAT = 10 * 1000 // ms between pings
 const SILENCE = 25 * 1000 // ms without a word from the server: the line is dead
+const FINAL = ["elsewhere", "signed_out"] // goodbyes after which coming back would be wrong
 
 /**
  * @typedef {{type: string, [key: string]: any}} Message
@@ -17,7 +18,7 @@ const SILENCE = 25 * 1000 // ms without a word from the server: the line is dead
 export class Socket {
   /** @type {Condition} */
   condition = "idle"
-  /** Why the server ended it for good, once `condition` is "closed". */
+  /** Once `condition` is "closed": why; "elsewhere" and "signed_out" come from the server. */
   reason = ""
   /** @type {Map<string, Set<(data: any) => void>>} */
   #listeners = new Map()
@@ -43,7 +44,9 @@ export class Socket {
     this.#connect()
   }
 
+  /** @param {string} [reason] */
   close(reason = "") {
+    if (this.condition === "closed") return
     globalThis.removeEventListener("online", this.#hurry)
     this.reason ||= reason
     this.#drop()
@@ -125,8 +128,7 @@ export class Socket {
     if (message.type === "welcome") this.#welcomed()
     this.#emit(message.type, message)
     if (message.type === "notice") this.#emit(`notice:${message.topic}`, message.data)
-    if (message.type === "bye") this.close(message.reason)
-    if (message.type === "error" && message.fatal) this.close(message.code)
+    if (message.type === "bye" && FINAL.includes(message.reason)) this.close(message.reason)
   }
 
   #welcomed() {
