@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from . import chain as chains
@@ -416,11 +417,13 @@ class PartReader:
         )
         return Record(length, type, flags, stream, sequence, time_us, at)
 
-    def __iter__(self) -> Iterator[Record]:
-        entries = _ENTRY.iter_unpack(bytes(self._entries))
-        for sequence, (time_us, length, type, flags, stream) in enumerate(entries):
-            at = self._offsets[sequence]
-            yield Record(length, type, flags, stream, sequence, time_us, at)
+    def select(self, type: Type, stream: int | None = None) -> Iterator[Record]:
+        """The records of one type, of one stream if it is named."""
+        entries = _ENTRY.iter_unpack(self._entries)
+        for sequence, (time_us, length, kind, flags, number) in enumerate(entries):
+            if kind == type and (stream is None or number == stream):
+                at = self._offsets[sequence]
+                yield Record(length, kind, flags, number, sequence, time_us, at)
 
     def open(self, record: Record) -> bytes:
         """Plaintext of a DATA or EVENT record."""
@@ -466,12 +469,11 @@ class PartReader:
                 raise Damaged("index_wrong")
 
     def _take_entries(self, entries: bytes) -> None:
-        at = self._next
-        for _, length, _, _, _ in _ENTRY.iter_unpack(entries):
-            self._offsets.append(at)
-            at += RECORD_HEADER + length
+        lengths = (RECORD_HEADER + entry[1] for entry in _ENTRY.iter_unpack(entries))
+        offsets = array("Q", accumulate(lengths, initial=self._next))
+        self._next = offsets.pop()
+        self._offsets += offsets
         self._entries += entries
-        self._next = at
 
     def _scan(self) -> None:
         """Take up whole records by their headers, up to the end of the file or of its sense."""

@@ -22,14 +22,13 @@ JUMP_US = 1_000_000
 FRAME_US: dict[Kind, int] = {"audio": 20_000, "video": 40_000}
 """How long the last frame of a file is taken to last."""
 
-EBML, SEGMENT, INFO, TRACKS, CUES, CLUSTER, VOID = (
+EBML, SEGMENT, INFO, TRACKS, CUES, CLUSTER = (
     b"\x1a\x45\xdf\xa3",
     b"\x18\x53\x80\x67",
     b"\x15\x49\xa9\x66",
     b"\x16\x54\xae\x6b",
     b"\x1c\x53\xbb\x6b",
     b"\x1f\x43\xb6\x75",
-    b"\xec",
 )
 _UNKNOWN_SIZE = b"\x01" + b"\xff" * 7
 TIMESTAMP_AT = len(CLUSTER) + 8 + 2
@@ -135,17 +134,21 @@ def init_segment(label: str, size: tuple[int, int] | None) -> bytes:
     return ebml_header() + SEGMENT + _UNKNOWN_SIZE + info() + tracks(label, size)
 
 
+_CUE_POINT = struct.Struct(">2s2sQ2s3s2sQ")
+
+
 def cues(points: list[tuple[int, int]], track: int) -> bytes:
     """Cues for (time in ms, offset of the cluster inside the segment's body)."""
-    body = b""
-    for time_ms, offset in points:
-        place = uint(b"\xf7", track, 1) + uint(b"\xf1", offset)
-        body += element(b"\xbb", uint(b"\xb3", time_ms) + element(b"\xb7", place))
+    which = b"\xf7\x81" + bytes([track])
+    body = b"".join(
+        _CUE_POINT.pack(b"\xbb\x99", b"\xb3\x88", time_ms, b"\xb7\x8d", which, b"\xf1\x88", at)
+        for time_ms, at in points
+    )
     return element(CUES, body)
 
 
-CUES_SIZE = len(cues([], VIDEO))
-CUE_SIZE = len(cues([(0, 0)], VIDEO)) - CUES_SIZE
+CUES_SIZE = len(CUES) + 8
+CUE_SIZE = _CUE_POINT.size
 
 
 def elements(data: bytes) -> Iterator[tuple[bytes, int, int]]:

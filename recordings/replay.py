@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from . import matroska
@@ -18,6 +19,9 @@ from .keys import TAG
 
 KEPT_FRAGMENTS = 8
 """Decrypted fragments that a view remembers: at most 8 MiB, in practice 0.5."""
+
+# Plain numbers: an IntFlag's own operators take too long for each record of an hour.
+_KEYFRAME, _INIT = int(Flag.KEYFRAME), int(Flag.INIT)
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,18 @@ class StreamInfo:
 
 def events(reader: PartReader) -> Iterator[Event]:
     """What happened, in the order it was written."""
-    for record in reader:
-        if record.type == Type.EVENT:
-            yield Event(record.sequence, record.time_us, json.loads(reader.open(record)))
+    for record in reader.select(Type.EVENT):
+        yield Event(record.sequence, record.time_us, json.loads(reader.open(record)))
 
 
 def streams(reader: PartReader) -> list[StreamInfo]:
     """The streams that hold anything, by number."""
     first: dict[int, int] = {}
     inits: dict[int, Record] = {}
-    for record in reader:
-        if record.type == Type.DATA and record.flags & Flag.INIT:
+    for record in reader.select(Type.DATA):
+        if record.flags & _INIT:
             inits[record.stream] = record
-        elif record.type == Type.DATA:
+        else:
             first.setdefault(record.stream, record.time_us)
     found = []
     for number, record in sorted(inits.items()):
@@ -78,9 +81,9 @@ class WebmView:
     def __init__(self, reader: PartReader, stream: int) -> None:
         """`KeyError` if the part has no such stream, `Damaged` if its ends can't be opened."""
         self._reader = reader
-        mine = [r for r in reader if r.type == Type.DATA and r.stream == stream]
-        inits = [r for r in mine if r.flags & Flag.INIT]
-        self._clusters = [r for r in mine if not r.flags & Flag.INIT]
+        mine = list(reader.select(Type.DATA, stream))
+        inits = [record for record in mine if record.flags & _INIT]
+        self._clusters = [record for record in mine if not record.flags & _INIT]
         if not inits or not self._clusters:
             raise KeyError(stream)
         self._kept: OrderedDict[int, bytes] = OrderedDict()
@@ -93,10 +96,9 @@ class WebmView:
         """Does the stream have pictures, or only sound?"""
         self.content_type = "video/webm" if self.pictures else "audio/webm"
         self._front = self._make_front(tracks)
-        self._starts = [len(self._front)]
+        sizes = (record.length - TAG for record in self._clusters)
+        self._starts = list(accumulate(sizes, initial=len(self._front)))
         """Offset of each cluster in the file, and the file's end."""
-        for record in self._clusters:
-            self._starts.append(self._starts[-1] + record.length - TAG)
 
     @property
     def size(self) -> int:
@@ -119,25 +121,29 @@ class WebmView:
         return b"".join(pieces)
 
     def _make_front(self, tracks: bytes) -> bytes:
+        sizes = [record.length - TAG for record in self._clusters]
         head = matroska.info(self.duration_us / 1000) + matroska.element(matroska.TRACKS, tracks)
-        seekable = [
-            number
-            for number, record in enumerate(self._clusters)
-            if record.flags & Flag.KEYFRAME or not self.pictures
-        ]
+        seekable = list(self._seekable())
         # The Cues stand in front of the clusters whose places they tell, so their size comes first.
         place = len(head) + matroska.CUES_SIZE + matroska.CUE_SIZE * len(seekable)
-        places = [place]
-        for record in self._clusters:
-            place += record.length - TAG
-            places.append(place)
+        places = list(accumulate(sizes, initial=place))
         points = [
             ((self._clusters[number].time_us - self.start_us) // 1000, places[number])
             for number in seekable
         ]
         track = matroska.VIDEO if self.pictures else matroska.AUDIO
-        segment = matroska.SEGMENT + matroska.size8(place)
+        segment = matroska.SEGMENT + matroska.size8(places[-1])
         return matroska.ebml_header() + segment + head + matroska.cues(points, track)
+
+    def _seekable(self) -> Iterator[int]:
+        """Clusters to which the Cues point: with a key frame, or one a second if there is none."""
+        after_us = 0
+        for number, record in enumerate(self._clusters):
+            if self.pictures and record.flags & _KEYFRAME:
+                yield number
+            elif not self.pictures and record.time_us >= after_us:
+                after_us = record.time_us + 1_000_000
+                yield number
 
     def _cluster(self, number: int) -> bytes:
         with self._lock:

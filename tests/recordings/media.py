@@ -1,0 +1,79 @@
+"""Real VP8 and Opus, made by PyAV: a moving picture with a tone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Literal, cast
+
+import av
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.video.codeccontext import VideoCodecContext
+
+
+@dataclass(frozen=True)
+class Packet:
+    kind: Literal["audio", "video"]
+    time_us: int
+    data: bytes
+    keyframe: bool
+
+
+@cache
+def pictures(
+    width: int, height: int, seconds: float, *, fps: int = 25, keyframe_every: int = 25
+) -> tuple[Packet, ...]:
+    """VP8 frames of a grey picture whose brightness grows with time; times from 0."""
+    context = cast(VideoCodecContext, av.CodecContext.create("libvpx", "w"))
+    context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+    context.time_base = Fraction(1, fps)
+    context.bit_rate, context.thread_count = 300_000, 1
+    context.gop_size = keyframe_every
+    context.options = {
+        "deadline": "realtime",
+        "cpu-used": "8",
+        "lag-in-frames": "0",
+        "auto-alt-ref": "0",
+    }
+    packets: list[Packet] = []
+    noise = np.random.default_rng(1).integers(0, 8, (height, width), dtype=np.uint8)
+    for number in range(int(seconds * fps)):
+        level = int(20 + 200 * number / max(1, int(seconds * fps)))
+        grey = (noise + level).astype(np.uint8)
+        grey[:, (number * 4) % width :][:, :8] = 250
+        frame = av.VideoFrame.from_ndarray(np.repeat(grey[:, :, None], 3, axis=2), "rgb24")
+        frame.pts = number
+        for packet in context.encode(frame):
+            time_us = number * 1_000_000 // fps
+            packets.append(Packet("video", time_us, bytes(packet), packet.is_keyframe))
+    return tuple(packets)
+
+
+@cache
+def sound(seconds: float) -> tuple[Packet, ...]:
+    """Opus packets of 20 ms with a tone; times from 0."""
+    context = cast(AudioCodecContext, av.CodecContext.create("libopus", "w"))
+    context.sample_rate, context.layout, context.format = 48_000, "stereo", "s16"
+    context.bit_rate = 32_000
+    packets: list[Packet] = []
+    for number in range(int(seconds * 50)):
+        at = (np.arange(960) + number * 960) / 48_000
+        tone = (np.sin(2 * np.pi * 440 * at) * 8000).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(np.repeat(tone, 2)[None, :], "s16", "stereo")
+        frame.sample_rate, frame.pts = 48_000, number * 960
+        packets += [
+            Packet("audio", len(packets) * 20_000 + i * 20_000, bytes(packet), False)
+            for i, packet in enumerate(context.encode(frame))
+        ]
+    return tuple(packets)
+
+
+def call(
+    seconds: float, *, width: int = 320, height: int = 240, start_us: int = 0, **options: int
+) -> list[Packet]:
+    """Both, in the order a room hands them out: by time, sound a little late."""
+    packets = [*pictures(width, height, seconds, **options), *sound(seconds)]
+    packets.sort(key=lambda p: p.time_us + (15_000 if p.kind == "audio" else 0))
+    return [Packet(p.kind, p.time_us + start_us, p.data, p.keyframe) for p in packets]
