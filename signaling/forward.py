@@ -322,7 +322,7 @@ class ForwardingConnection(RTCPeerConnection):
         async def guarded(component: int, addresses: list[str], timeout: int = 5) -> Any:
             found = await gather(component, self._addresses, timeout)
             for protocol in connection._protocols:
-                protocol.datagram_received = self._door(  # type: ignore[method-assign]
+                protocol.datagram_received = self._door(  # type: ignore[method-assign,assignment]
                     dtls, connection, protocol
                 )
             while not connection._queue.empty():  # what came in before the guard stood

@@ -11,6 +11,8 @@ VIEWER_FLOOR_BPS = 400_000
 QUEUE_HIGH_S = 0.150
 "Packets queueing this long on the way in mean the sender is above its line's rate."
 QUEUE_LOW_S = 0.060
+CUT_EVERY_S = 0.9
+"Let a cut show its effect before the next."
 LOSS_HIGH = 0.10
 LOSS_LOW = 0.02
 
@@ -20,13 +22,13 @@ class Allowance:
 
     Starts high, so that a good line shows 720p at once; goes down with queueing delay or loss
     on the way in, and with a viewer's own estimate where that viewer's way is really the
-    bottleneck; climbs again by 8 % a second.
+    bottleneck; climbs again by 8 % a second, faster while far down.
     """
 
     def __init__(self) -> None:
         self._bps = float(CEILING_BPS)
         self._at: float | None = None
-        self._lowered_at = 0.0
+        self._lowered_at = float("-inf")
 
     def update(
         self, now: float, *, received_bps: float, loss: float, queue_s: float, viewer_bps: float
@@ -35,13 +37,19 @@ class Allowance:
         passed = min(2.0, now - self._at) if self._at is not None else 0.0
         self._at = now
         if queue_s > QUEUE_HIGH_S or loss > LOSS_HIGH:
-            if now - self._lowered_at >= 0.9:  # let the last cut show its effect first
+            if now - self._lowered_at >= CUT_EVERY_S:
                 self._lowered_at = now
-                factor = 0.85 if queue_s > QUEUE_HIGH_S else 1 - 0.5 * loss
-                self._bps = max(FLOOR_BPS, factor * min(self._bps, received_bps * 1.1))
+                self._bps = self._cut(received_bps, loss, queue_s)
         elif queue_s < QUEUE_LOW_S and loss < LOSS_LOW:
-            self._bps = min(CEILING_BPS, self._bps * 1.08**passed + 20_000 * passed)
+            growth = 1.25 if self._bps < CEILING_BPS / 3 else 1.08
+            self._bps = min(CEILING_BPS, self._bps * growth**passed + 20_000 * passed)
         return int(min(self._bps, max(VIEWER_FLOOR_BPS, viewer_bps)))
+
+    def _cut(self, received_bps: float, loss: float, queue_s: float) -> float:
+        """Below what arrived, but never to less than half: a hiccup of ours looks the same."""
+        factor = 0.85 if queue_s > QUEUE_HIGH_S else 1 - 0.5 * loss
+        wanted = factor * min(self._bps, received_bps * 1.1)
+        return max(FLOOR_BPS, self._bps / 2, wanted)
 
 
 def viewer_limit(remb_bps: float | None, loss: float, sent_bps: float) -> float:

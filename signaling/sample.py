@@ -110,9 +110,7 @@ class _Backlog:
         return frames
 
 
-async def sample(
-    room: Room, participant: str, fps: float
-) -> AsyncGenerator[Picture, None]:
+async def sample(room: Room, participant: str, fps: float) -> AsyncGenerator[Picture, None]:
     """At most `fps` pictures a second of the participant's video, each the newest there is.
 
     Goes on over reconnects and pauses; ends when the taker stops iterating.

@@ -1,6 +1,6 @@
 """The WebSocket: one loop reads and owns a connection, one task writes it.
 
-    app.router.add_get("/ws", lambda request: serve(request, gate))
+    async def ws(request): return await serve(request, gate)
 
 What the surroundings decide (who is this, which room may they enter) is asked of a `Gate`.
 """

@@ -1,0 +1,260 @@
+"""aiortc as a browser: joins over the real WebSocket, sends and receives real VP8 and Opus."""
+
+from __future__ import annotations
+
+import asyncio
+import fractions
+import json
+import math
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aioice.ice
+import av
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
+from aiohttp.test_utils import TestServer
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+
+from signaling.room import Room
+from signaling.socket import Caller, Connection, Entry, Refused, serve
+
+aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+
+FPS = 15
+WIDTH, HEIGHT = 320, 240
+
+
+class Camera(MediaStreamTrack):
+    """A picture of one brightness, told apart by its level, with a moving stripe."""
+
+    kind = "video"
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.level = level
+        self.frames = 0
+        self._start: float | None = None
+
+    async def recv(self) -> av.VideoFrame:
+        self._start = self._start or time.monotonic()
+        await asyncio.sleep(max(0, self._start + self.frames / FPS - time.monotonic()))
+        frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+        rows = bytearray(bytes([self.level]) * (WIDTH * HEIGHT))
+        stripe = self.frames * 4 % HEIGHT
+        rows[stripe * WIDTH : (stripe + 4) * WIDTH] = bytes([255]) * (4 * WIDTH)
+        frame.planes[0].update(bytes(rows[: WIDTH * HEIGHT]))
+        for plane in frame.planes[1:]:
+            plane.update(bytes([128]) * plane.buffer_size)
+        frame.pts, frame.time_base = self.frames * (90000 // FPS), fractions.Fraction(1, 90000)
+        self.frames += 1
+        return frame
+
+
+class Microphone(MediaStreamTrack):
+    """A tone."""
+
+    kind = "audio"
+
+    def __init__(self, hertz: float) -> None:
+        super().__init__()
+        self.hertz = hertz
+        self._count = 0
+        self._start: float | None = None
+
+    async def recv(self) -> av.AudioFrame:
+        self._start = self._start or time.monotonic()
+        await asyncio.sleep(max(0, self._start + self._count * 0.02 - time.monotonic()))
+        frame = av.AudioFrame(format="s16", layout="mono", samples=960)
+        first = self._count * 960
+        wave = (
+            int(8000 * math.sin(2 * math.pi * self.hertz * (first + i) / 48000)) for i in range(960)
+        )
+        frame.planes[0].update(struct.pack("960h", *wave))
+        frame.pts, frame.sample_rate = first, 48000
+        frame.time_base = fractions.Fraction(1, 48000)
+        self._count += 1
+        return frame
+
+
+class Robot:
+    """One browser page."""
+
+    def __init__(
+        self, socket: ClientWebSocketResponse, level: int = 60, hertz: float = 440
+    ) -> None:
+        self.socket = socket
+        self.level, self.hertz = level, hertz
+        self.messages: list[dict[str, Any]] = []
+        self.frames: dict[str, list[tuple[float, Any]]] = {}
+        "By mid: when a decoded frame came, and the frame."
+        self.calls = 0
+        self.connection: RTCPeerConnection | None = None
+        self._news = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._listen())]
+
+    async def _listen(self) -> None:
+        async for message in self.socket:
+            if message.type is WSMsgType.TEXT:
+                self.messages.append(json.loads(message.data))
+                self._news.set()
+
+    async def send(self, kind: str, **fields: object) -> None:
+        await self.socket.send_str(json.dumps({"type": kind, **fields}))
+
+    async def expect(
+        self, kind: str, fits: Callable[[dict[str, Any]], object] = lambda _: True, wait: float = 8
+    ) -> dict[str, Any]:
+        """The next message of this type that fits; earlier ones are put aside."""
+        async with asyncio.timeout(wait):
+            while True:
+                for index, message in enumerate(self.messages):
+                    if message["type"] == kind and fits(message):
+                        del self.messages[: index + 1]
+                        return message
+                self._news.clear()
+                await self._news.wait()
+
+    async def join(self, room: str = "room") -> dict[str, Any]:
+        await self.send("join", room=room)
+        return await self.expect("joined")
+
+    async def call(self, extra_pairs: int = 0, sends: bool = True) -> RTCPeerConnection:
+        """A new connection, up and running."""
+        self.calls += 1
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        if self.connection is not None:
+            await self.connection.close()
+        self.connection = connection
+        direction = "sendrecv" if sends else "recvonly"
+        connection.addTransceiver(Microphone(self.hertz) if sends else "audio", direction)
+        connection.addTransceiver(Camera(self.level) if sends else "video", direction)
+        for _ in range(extra_pairs):
+            connection.addTransceiver("audio", "recvonly")
+            connection.addTransceiver("video", "recvonly")
+        await connection.setLocalDescription(await connection.createOffer())
+        await self.send("offer", call=self.calls, sdp=connection.localDescription.sdp)
+        answer = await self.expect("answer")
+        assert answer["call"] == self.calls
+        await connection.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+        for transceiver in connection.getTransceivers():
+            self._tasks.append(asyncio.create_task(self._watch(transceiver)))
+        await until(lambda: connection.connectionState == "connected")
+        return connection
+
+    async def _watch(self, transceiver: RTCRtpTransceiver) -> None:
+        try:
+            while True:
+                frame = await transceiver.receiver.track.recv()
+                self.frames.setdefault(transceiver.mid, []).append((time.monotonic(), frame))
+        except Exception:
+            return
+
+    async def sees(self, level: int, mid: str = "1", wait: float = 8) -> float:
+        """Wait for a picture of this brightness; returns when it came."""
+        found: list[float] = []
+
+        def looked() -> bool:
+            found.extend(at for at, frame in self.frames.get(mid, [])[-30:] if shows(frame, level))
+            return bool(found)
+
+        await until(looked, wait)
+        return found[0]
+
+    async def hang_up(self) -> None:
+        if self.connection is not None:
+            await self.connection.close()
+        await self.socket.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def until(true: Callable[[], object], wait: float = 10) -> None:
+    """Wait for a condition; TimeoutError if it does not come true."""
+    end = time.monotonic() + wait
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError
+        await asyncio.sleep(0.02)
+
+
+def shows(frame: av.VideoFrame, level: int) -> bool:
+    """Whether most of a picture has about this brightness."""
+    sample = sorted(bytes(frame.planes[0])[::997])
+    return abs(sample[len(sample) // 2] - level) < 12
+
+
+class OpenGate:
+    """Lets everybody in: ?id=NAME says who it is."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.open: list[Connection] = []
+        self.gone: list[str] = []
+
+    async def admit(self, request: web.Request) -> Caller:
+        name = request.query.get("id")
+        if not name:
+            raise Refused("not_signed_in", 401)
+        return Caller(name, request.query.get("role", "customer"), name.title())
+
+    async def connected(self, connection: Connection) -> None:
+        self.open.append(connection)
+
+    async def enter(self, caller: Caller, room: str) -> Entry:
+        if room != self.room.name:
+            raise Refused("no_such_room", 404)
+        return Entry(self.room, caller.id, caller.role, caller.name)
+
+    async def disconnected(self, connection: Connection) -> None:
+        self.open.remove(connection)
+        self.gone.append(connection.caller.id)
+
+
+class Stage:
+    """A server with one room, and robots to enter it."""
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.gate = OpenGate(room)
+        app = web.Application()
+        app.router.add_get("/ws", self._ws)
+        self.server = TestServer(app)
+        self.session: ClientSession | None = None
+        self.robots: list[Robot] = []
+
+    async def _ws(self, request: web.Request) -> web.StreamResponse:
+        return await serve(request, self.gate)
+
+    async def robot(self, name: str, **look: Any) -> Robot:
+        assert self.session is not None
+        origin = str(self.server.make_url("")).rstrip("/")
+        url = self.server.make_url(f"/ws?id={name}")
+        robot = Robot(await self.session.ws_connect(url, headers={"Origin": origin}), **look)
+        self.robots.append(robot)
+        await robot.expect("welcome")
+        return robot
+
+
+@asynccontextmanager
+async def stage(room: Room | None = None) -> AsyncIterator[Stage]:
+    room = room or Room("room")
+    scene = Stage(room)
+    await scene.server.start_server()
+    async with ClientSession() as session:
+        scene.session = session
+        try:
+            yield scene
+        finally:
+            await asyncio.gather(*(robot.hang_up() for robot in scene.robots))
+            await room.close()
+            await scene.server.close()
