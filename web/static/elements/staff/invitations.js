@@ -1,0 +1,94 @@
+// <invitation-desk>: makes personal links and lists the ones made.
+
+import "../page.js"
+import { get, post } from "../../lib/api.js"
+import { el, fill, find } from "../../lib/html.js"
+import { instant, t, when } from "../../lib/i18n.js"
+import { Live } from "../live.js"
+import { businessName, businessOptions, learn } from "./businesses.js"
+import { copyable } from "./copyable.js"
+import { mark } from "./marks.js"
+import { attempt } from "./tell.js"
+
+class InvitationDesk extends Live {
+  /** @param {AbortSignal} signal */
+  connect(signal) {
+    const form = /** @type {HTMLFormElement} */ (find("form", this))
+    form.addEventListener("submit", (event) => this.#create(event), { signal })
+    this.#begin()
+  }
+
+  async #begin() {
+    const desk = await get("/api/teller").catch(() => null) // a supervisor has no desk
+    learn(desk?.businesses)
+    const choice = find("[name=business]", this)
+    choice.append(...businessOptions().map(({ value, words }) => el("option", { value }, words)))
+    await this.#list()
+  }
+
+  /** @param {SubmitEvent} event */
+  async #create(event) {
+    event.preventDefault()
+    const form = /** @type {HTMLFormElement} */ (event.currentTarget)
+    const said = new FormData(form)
+    const made = await attempt(
+      post("/api/invitations", {
+        name: String(said.get("name")).trim(),
+        phone: String(said.get("phone")).trim() || null,
+        business: String(said.get("business")) || null,
+        hours: Number(said.get("hours")),
+      }),
+    )
+    if (!made) return
+    form.reset()
+    this.#hand(made)
+    await this.#list()
+  }
+
+  /** @param {{url: string, expires_at: string}} made */
+  #hand({ url, expires_at }) {
+    const place = find("[data-part=made]", this)
+    place.hidden = false
+    fill(
+      place,
+      el("h3", {}, t("invite.made")),
+      copyable(t("invite.link"), url),
+      el("p", { class: "small quiet" }, t("invite.once", { until: when(expires_at) })),
+    )
+  }
+
+  async #list() {
+    const invitations = (await attempt(get("/api/invitations"))) ?? []
+    if (invitations.length === 0) return
+    const head = ["invite.name", "invite.business", "invite.until", "invite.state"]
+    fill(
+      find("[data-part=list]", this),
+      el(
+        "table",
+        { class: "table" },
+        el("caption", {}, t("invite.sent")),
+        el("thead", {}, el("tr", {}, ...head.map((key) => el("th", { scope: "col" }, t(key))))),
+        el("tbody", {}, ...invitations.map(row)),
+      ),
+    )
+  }
+}
+
+/** @param {any} invitation */
+function row({ customer_masked, business, expires_at, used_at }) {
+  const state = used_at
+    ? mark("good", t("invite.used"))
+    : instant(expires_at) < Date.now()
+      ? mark("none", t("invite.expired"))
+      : mark("busy", t("invite.waiting"))
+  return el(
+    "tr",
+    {},
+    el("td", {}, customer_masked),
+    el("td", {}, businessName(business)),
+    el("td", {}, when(expires_at)),
+    el("td", {}, state),
+  )
+}
+
+customElements.define("invitation-desk", InvitationDesk)

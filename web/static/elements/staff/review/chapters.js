@@ -1,0 +1,114 @@
+// What happened, in order, in words; the chapter of the moment is marked, a click goes there.
+
+import { el, icon } from "../../../lib/html.js"
+import { clock, known, t } from "../../../lib/i18n.js"
+import { checkName, fieldName, reasonWords } from "../finding.js"
+
+/**
+ * @typedef {object} Entry
+ * @property {number} seq
+ * @property {string|number} at
+ * @property {number|null} media_time_us
+ * @property {string} kind
+ * @property {string} actor
+ * @property {Record<string, any>} data
+ */
+
+/** Shapes for what matters most; everything else gets a dot. */
+const PICTURES = /** @type {Record<string, string>} */ ({
+  check_started: "search",
+  corrected: "edit",
+  decided: "check",
+  held: "pause",
+  resumed: "play",
+  chat: "chat",
+  muted: "microphone-off",
+  sealed: "seal",
+  disconnected: "network",
+  recording_failed: "alert",
+  recovered: "alert",
+})
+
+/**
+ * @param {Entry[]} timeline
+ * @param {import("./sync.js").Sync} sync
+ * @param {(at_us: number) => void} seek
+ * @param {AbortSignal} signal
+ */
+export function chapters(timeline, sync, seek, signal) {
+  const items = timeline.map((entry) => ({ entry, item: el("li", {}, chapter(entry, seek)) }))
+  const list = el("ol", { class: "chapters", role: "list" }, ...items.map(({ item }) => item))
+  sync.addEventListener("change", () => follow(items, sync), { signal })
+  return el("section", { "aria-labelledby": "chapters-title" }, el("h2", { id: "chapters-title" }, t("replay.chapters")), list)
+}
+
+/**
+ * @param {{entry: Entry, item: HTMLElement}[]} items
+ * @param {import("./sync.js").Sync} sync
+ */
+function follow(items, { position }) {
+  const past = items.filter(({ entry }) => entry.media_time_us !== null && entry.media_time_us <= position)
+  const now = past.at(-1)?.item
+  for (const { item } of items) {
+    const is = item === now
+    if (is === item.hasAttribute("aria-current")) continue
+    if (is) item.setAttribute("aria-current", "step")
+    else item.removeAttribute("aria-current")
+    if (is) into(item)
+  }
+}
+
+/**
+ * Scrolls the list only, never the page.
+ * @param {HTMLElement} item
+ */
+function into(item) {
+  const list = /** @type {HTMLElement} */ (item.parentElement)
+  const top = item.offsetTop - list.offsetTop
+  if (top < list.scrollTop || top + item.offsetHeight > list.scrollTop + list.clientHeight)
+    list.scrollTop = top - list.clientHeight / 3
+}
+
+/**
+ * @param {Entry} entry
+ * @param {(at_us: number) => void} seek
+ */
+function chapter(entry, seek) {
+  const at = entry.media_time_us
+  const inside = [
+    el("span", { class: "number quiet" }, at === null ? "–" : clock(at / 1e6)),
+    icon(pictureOf(entry)),
+    el("span", { class: "words" }, entryWords(entry)),
+  ]
+  if (at === null) return el("div", { class: "chapter" }, ...inside)
+  return el("button", { type: "button", class: "chapter", data: { kind: entry.kind, tone: toneOf(entry) }, onclick: () => seek(at) }, ...inside)
+}
+
+/** @param {Entry} entry */
+export function entryWords({ kind, data }) {
+  const words = known(`kind.${kind}`) ? t(`kind.${kind}`) : kind.replaceAll("_", " ")
+  const details = [
+    data.check && checkName(data.check),
+    data.verdict && kind === "finding" && t(`verdict.${data.verdict}`),
+    data.decision && t(`decision.${data.decision}`),
+    data.verdict && kind === "sealed" && t(`seal.${data.verdict}`),
+    data.verdict !== "passed" && data.reason && kind === "finding" && reasonWords(data.reason),
+    data.field && fieldName(data.field),
+    data.subject && known(`kind.subject.${data.subject}`) && t(`kind.subject.${data.subject}`),
+  ].filter(Boolean)
+  return details.length ? `${words}${t("staff.colon")}${details.join(t("staff.comma"))}` : words
+}
+
+/** @param {Entry} entry */
+export function toneOf({ kind, data }) {
+  if (kind === "finding") return data.verdict === "passed" ? "good" : data.verdict === "failed" ? "bad" : "none"
+  if (kind === "recording_failed" || kind === "disconnected") return "look"
+  return ""
+}
+
+/** @param {Entry} entry */
+function pictureOf(entry) {
+  const shapes = /** @type {Record<string, string>} */ ({ good: "check", bad: "close", none: "minus" })
+  if (entry.kind === "finding") return shapes[toneOf(entry)]
+  return PICTURES[entry.kind] ?? "more"
+}

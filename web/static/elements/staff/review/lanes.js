@@ -1,0 +1,117 @@
+// The session drawn as lanes: what was recorded, who did what, which checks ran. A click seeks.
+
+import { el } from "../../../lib/html.js"
+import { clock, t } from "../../../lib/i18n.js"
+import { entryWords, toneOf } from "./chapters.js"
+
+/** @typedef {import("./chapters.js").Entry} Entry */
+
+const LANES = ["customer", "teller", "checks"]
+const CHECKS = new Set(["check_started", "finding", "corrected"])
+const CUSTOMER = new Set(["joined", "consented", "queued", "connected", "disconnected", "reconnected", "rated"])
+
+/**
+ * A picture for the mouse; the chapters say the same to the keyboard and to a screen reader.
+ * @param {Entry[]} timeline
+ * @param {import("./clips.js").Stream[]} streams
+ * @param {number} duration microseconds
+ * @param {(at_us: number) => void} seek
+ */
+export function lanes(timeline, streams, duration, seek) {
+  const inside = timeline.filter((entry) => entry.media_time_us !== null)
+  const field = el("div", { class: "lanes", "aria-hidden": "true" })
+  field.append(lane(t("replay.recorded"), ...streams.map((stream) => bar(stream, duration))))
+  for (const name of LANES) {
+    const entries = inside.filter((entry) => laneOf(entry) === name)
+    const spans = name === "checks" ? runs(entries, duration) : []
+    field.append(lane(t(`replay.lane.${name}`), ...spans, ...entries.map((entry) => dot(entry, duration, seek))))
+  }
+  field.addEventListener("click", (event) => jump(event, duration, seek))
+  return field
+}
+
+/** @param {Entry} entry */
+function laneOf({ kind, actor }) {
+  if (CHECKS.has(kind)) return "checks"
+  if (CUSTOMER.has(kind) || actor.startsWith("customer")) return "customer"
+  return "teller"
+}
+
+/**
+ * @param {string} name
+ * @param {...HTMLElement} children
+ */
+function lane(name, ...children) {
+  return el("div", { class: "lane" }, el("span", { class: "lane-name" }, name), el("div", { class: "track" }, ...children))
+}
+
+/**
+ * @param {import("./clips.js").Stream} stream
+ * @param {number} duration
+ */
+function bar({ label, start_us, duration_us }, duration) {
+  const one = el("span", { class: "bar", data: { label } })
+  place(one, start_us, start_us + duration_us, duration)
+  return one
+}
+
+/**
+ * A check from its start to its finding.
+ * @param {Entry[]} entries
+ * @param {number} duration
+ */
+function runs(entries, duration) {
+  return entries.flatMap((entry, at) => {
+    if (entry.kind !== "check_started") return []
+    const answer = entries.slice(at).find((later) => later.kind === "finding" && later.data.check === entry.data.check)
+    if (!answer) return []
+    const one = el("span", { class: "run", data: { tone: toneOf(answer) } })
+    place(one, entry.media_time_us ?? 0, answer.media_time_us ?? 0, duration)
+    return [one]
+  })
+}
+
+/**
+ * @param {Entry} entry
+ * @param {number} duration
+ * @param {(at_us: number) => void} seek
+ */
+function dot(entry, duration, seek) {
+  const at = entry.media_time_us ?? 0
+  const one = el("button", {
+    type: "button",
+    tabindex: -1,
+    class: "dot",
+    title: `${clock(at / 1e6)} ${entryWords(entry)}`,
+    data: { kind: entry.kind, tone: toneOf(entry) },
+  })
+  one.addEventListener("click", (event) => {
+    event.stopPropagation()
+    seek(at)
+  })
+  one.style.setProperty("--from", String(at / duration))
+  return one
+}
+
+/**
+ * @param {HTMLElement} one
+ * @param {number} from_us
+ * @param {number} to_us
+ * @param {number} duration
+ */
+function place(one, from_us, to_us, duration) {
+  one.style.setProperty("--from", String(from_us / duration))
+  one.style.setProperty("--span", String((to_us - from_us) / duration))
+}
+
+/**
+ * @param {MouseEvent} event
+ * @param {number} duration
+ * @param {(at_us: number) => void} seek
+ */
+function jump(event, duration, seek) {
+  const track = /** @type {Element} */ (event.target).closest(".track")
+  if (!track) return
+  const { left, width } = track.getBoundingClientRect()
+  seek(((event.clientX - left) / width) * duration)
+}

@@ -1,0 +1,74 @@
+// <chat-panel>: what is written beside what is said.
+
+import { post } from "../../../lib/api.js"
+import { el, fill, find, icon } from "../../../lib/html.js"
+import { t, when } from "../../../lib/i18n.js"
+import { Live } from "../../live.js"
+import { attempt } from "../tell.js"
+
+class ChatPanel extends Live {
+  #session = ""
+  #count = -1
+
+  connect() {
+    const field = el("input", { class: "input", name: "text", maxlength: 1000, autocomplete: "off", placeholder: t("chat.write"), "aria-label": t("chat.write"), required: true })
+    const form = el("form", {}, field, el("button", { class: "button", "aria-label": t("common.send") }, icon("send")))
+    form.addEventListener("submit", (event) => this.#send(event, field))
+    fill(this, el("ol", { class: "lines", role: "log", "aria-live": "polite", "aria-label": t("common.chat") }), form)
+  }
+
+  focus() {
+    find("input", this).focus()
+  }
+
+  /** @param {any} view of the session */
+  show({ id, chat, state }) {
+    find("form", this).hidden = state !== "talking"
+    if (id === this.#session && chat.length === this.#count) return
+    this.#session = id
+    this.#count = chat.length
+    fill(this.#lines, ...(chat.length ? chat.map(line) : [el("li", { class: "quiet empty" }, t("chat.empty"))]))
+    this.#toEnd()
+  }
+
+  /** @param {any} said */
+  add(said) {
+    this.#lines.querySelector(".empty")?.remove()
+    this.#count += 1
+    this.#lines.append(line(said))
+    this.#toEnd()
+  }
+
+  get #lines() {
+    return find(".lines", this)
+  }
+
+  #toEnd() {
+    this.#lines.scrollTop = this.#lines.scrollHeight
+  }
+
+  /**
+   * @param {Event} event
+   * @param {HTMLInputElement} field
+   */
+  async #send(event, field) {
+    event.preventDefault()
+    const text = field.value.trim()
+    if (!text) return
+    field.value = ""
+    const sent = await attempt(post(`/api/sessions/${this.#session}/chat`, { text }))
+    if (sent === undefined && !field.value) field.value = text
+  }
+}
+
+/** @param {{role: string, text: string, at: string|number}} said */
+function line({ role, text, at }) {
+  return el(
+    "li",
+    { data: { role } },
+    el("span", { class: "who" }, role === "teller" ? t("common.you") : t(`role.${role}`), " ", el("time", {}, when(at, { timeStyle: "short" }))),
+    el("span", { class: "said" }, text),
+  )
+}
+
+customElements.define("chat-panel", ChatPanel)

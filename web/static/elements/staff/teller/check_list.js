@@ -1,0 +1,161 @@
+// <check-list>: every check the business asks for, its state, its finding, and its buttons.
+
+import { post } from "../../../lib/api.js"
+import { el, fill, find, icon } from "../../../lib/html.js"
+import { known, t } from "../../../lib/i18n.js"
+import { Live } from "../../live.js"
+import { askReason } from "../dialog.js"
+import { checkName, fieldName, findingView } from "../finding.js"
+import { mark, verdictMark } from "../marks.js"
+import { attempt } from "../tell.js"
+
+/** @typedef {{check: string, state: string, attempts: number, finding: import("../finding.js").Finding|null}} Check */
+
+class CheckList extends Live {
+  #session = ""
+  #talking = false
+  /** @type {Check[]} */
+  #checks = []
+  /** What each row was made from, so that a row is made again only when it changed.
+   *  @type {Map<string, string>} */
+  #made = new Map()
+
+  /** @param {any} view of the session */
+  show(view) {
+    if (view.id !== this.#session) this.#begin(view)
+    this.#talking = view.state === "talking"
+    this.#checks = view.checks
+    find(".progress", this).textContent = t("check.progress", {
+      passed: view.checks.filter((/** @type {Check} */ one) => one.finding?.verdict === "passed").length,
+      all: view.checks.length,
+    })
+    view.checks.forEach((/** @type {Check} */ check, /** @type {number} */ at) => this.#row(check, at))
+    if (view.guide) this.guide(view.guide)
+  }
+
+  /** @param {number} at which check, from 0 */
+  start(at) {
+    const check = this.#checks[at]
+    if (check && this.#talking && check.state !== "running") void attempt(this.#post(check.check))
+  }
+
+  /** Stops the check that runs. */
+  stop() {
+    const running = this.#checks.find(({ state }) => state === "running")
+    if (running) void attempt(this.#post(`${running.check}/stop`))
+  }
+
+  /** @param {any} guide what the customer is asked to do just now */
+  guide({ check, hint, prompt, deadline_s, progress, mode }) {
+    const place = this.querySelector(`[data-check="${CSS.escape(check)}"] .live`)
+    if (!(place instanceof HTMLElement)) return
+    place.hidden = mode === "none"
+    const asked = prompt || hint
+    fill(
+      place,
+      el("span", { class: "small quiet" }, t("check.asked")),
+      el("strong", {}, known(`hint.${asked}`) ? t(`hint.${asked}`) : (asked ?? "")),
+      deadline_s !== null && deadline_s !== undefined && el("span", { class: "number" }, t("stage.seconds", { seconds: Math.ceil(deadline_s) })),
+      el("span", { class: "meter", "aria-hidden": "true" }),
+    )
+    place.style.setProperty("--level", String(progress ?? 0))
+  }
+
+  /** @param {any} view */
+  #begin(view) {
+    this.#session = view.id
+    this.#made.clear()
+    fill(
+      this,
+      el("header", { class: "row apart" }, el("h2", {}, t("teller.checks")), el("span", { class: "progress quiet number", role: "status" })),
+      el("ol", { class: "checks", role: "list" }, ...view.checks.map((/** @type {Check} */ one) => el("li", { class: "check", data: { check: one.check } }))),
+    )
+  }
+
+  /**
+   * @param {Check} check
+   * @param {number} at
+   */
+  #row(check, at) {
+    const made = JSON.stringify([check, this.#talking])
+    if (this.#made.get(check.check) === made) return
+    this.#made.set(check.check, made)
+    const row = find(`[data-check="${CSS.escape(check.check)}"]`, this)
+    const held = row.contains(document.activeElement) ? document.activeElement?.getAttribute("data-act") : null
+    row.dataset.state = check.state === "done" ? (check.finding?.verdict ?? "done") : check.state
+    fill(row, this.#head(check, at), el("p", { class: "live", hidden: true, role: "status" }), this.#body(check))
+    if (held) /** @type {HTMLElement|null} */ (row.querySelector("[data-act]"))?.focus()
+  }
+
+  /**
+   * @param {Check} check
+   * @param {number} at
+   */
+  #head(check, at) {
+    const running = check.state === "running" || check.state === "queued"
+    return el(
+      "div",
+      { class: "check-head" },
+      el("kbd", { "aria-hidden": "true" }, String(at + 1)),
+      el("h3", {}, checkName(check.check)),
+      running ? mark("busy", t("check.running")) : check.finding ? verdictMark(check.finding.verdict) : mark("none", t("check.waiting")),
+      this.#talking && (running ? this.#act(check, "stop") : this.#act(check, check.attempts > 0 ? "retry" : "start")),
+    )
+  }
+
+  /**
+   * @param {Check} check
+   * @param {"start"|"retry"|"stop"} act
+   */
+  #act({ check }, act) {
+    const words = t(`check.${act}`)
+    return el(
+      "button",
+      {
+        type: "button",
+        class: "button small",
+        "aria-label": `${words}: ${checkName(check)}`,
+        data: { act },
+        onclick: () => attempt(this.#post(act === "stop" ? `${check}/stop` : check)),
+      },
+      words,
+    )
+  }
+
+  /** @param {Check} check */
+  #body({ state, finding, attempts }) {
+    if (!finding || state === "running") return null
+    const body = el(
+      "details",
+      { class: "check-body", open: true },
+      el("summary", {}, icon("chevron-right"), t("check.details", { attempt: attempts })),
+      findingView(finding, { correct: (of, field) => this.#correct(of, field) }),
+    )
+    return body
+  }
+
+  /**
+   * @param {import("../finding.js").Finding} finding
+   * @param {string} field
+   */
+  async #correct(finding, field) {
+    const read = finding.values[field]?.value ?? ""
+    const value = el("input", { class: "input", value: finding.corrections[field]?.value ?? read, maxlength: 200, required: true })
+    const reason = await askReason({
+      title: t("finding.correct_field", { field: fieldName(field) }),
+      why: t("finding.correct_about", { value: read || "–" }),
+      before: el("label", { class: "field" }, el("span", { class: "label" }, fieldName(field)), value),
+      label: t("finding.correct_reason"),
+      confirm: t("common.save"),
+    })
+    if (reason === null) return
+    await attempt(post(`/api/sessions/${this.#session}/findings/${finding.id}/corrections`, { field, value: value.value.trim(), reason }))
+  }
+
+  /** @param {string} path */
+  #post(path) {
+    return post(`/api/sessions/${this.#session}/checks/${path}`)
+  }
+}
+
+customElements.define("check-list", CheckList)
