@@ -196,7 +196,7 @@ class Line:
             "business": row["business"],
             "language": row["language"],
             "waited_s": (now - row["queued_at"]) // 1_000_000,
-            "ring_s": max(0, ((desk.rings_until or now) - now) // 1_000_000),
+            "ring_s": max(0, -((now - (desk.rings_until or now)) // 1_000_000)),
             "face_consent": bool(row["consent_face"]),
         }
 

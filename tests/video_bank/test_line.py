@@ -7,6 +7,7 @@ import pytest
 
 from tests.video_bank.test_sessions import Bank
 from video_bank import line as line_module
+from video_bank.bus import Event, Subscription
 from video_bank.businesses import Businesses
 from video_bank.errors import Conflict
 from video_bank.line import Line
@@ -117,7 +118,8 @@ async def test_places_and_estimates_are_told_truthfully(counter: Counter) -> Non
     assert summary["waiting"] == 2 and summary["by_business"][0]["waiting"] == 2
 
 
-async def _some(events, count):  # type: ignore[no-untyped-def]
+async def _some(events: Subscription, count: int) -> AsyncIterator[Event]:
+    """The next events of a subscription."""
     async for _, event in events:
         yield event
         count -= 1
