@@ -69,11 +69,8 @@ def _read(text: TextReader, part: Bgr, turns: int) -> Sight:
     longest = max(upright.shape[:2])
     # Small letters are read better enlarged; beyond twice the size nothing is gained.
     scale = min(2.0, _READ_LONGEST / longest)
-    read = upright
-    if scale > 1.0:
-        read = cv2.resize(upright, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    else:
-        scale = 1.0
+    scale = max(1.0, scale)
+    read = upright if scale == 1.0 else _enlarge(upright, scale)
     words = [word.moved(1 / scale, (0, 0)) for word in text.read(read)]
     heights = [word.height for word in words if len(word.text) > 1]
     return Sight(
@@ -83,6 +80,11 @@ def _read(text: TextReader, part: Bgr, turns: int) -> Sight:
         quarter_turns=turns,
         letter_height=float(np.median(heights)) if heights else 0.0,
     )
+
+
+def _enlarge(bgr: Bgr, scale: float) -> Bgr:
+    larger = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(larger, np.uint8)
 
 
 def _stands_tall(words: Sequence[Word]) -> bool:
@@ -168,7 +170,7 @@ def _quads(bgr: Bgr) -> Iterator[tuple[Points, float]]:
     area = small.shape[0] * small.shape[1]
     for mask in _masks(small):
         for contour in cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
-            hull = cv2.convexHull(contour)
+            hull = np.asarray(cv2.convexHull(contour), np.float32)
             size = cv2.contourArea(hull)
             if not 0.08 * area < size < 0.97 * area:
                 continue
@@ -195,20 +197,19 @@ def _masks(small: Bgr) -> Iterator[Bgr]:
     masks.append(cv2.dilate(edges, np.ones((5, 5))))
     for mask in masks:
         closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
-        yield cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
+        opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))
+        yield np.asarray(opened, np.uint8)
 
 
 def _four_corners(hull: Points) -> Points | None:
     """The hull's four sides, met in corners; a card's own corners are rounded."""
     length = cv2.arcLength(hull, True)
-    rough = None
+    rough: Points = np.asarray(cv2.boxPoints(cv2.minAreaRect(hull)), np.float32)
     for share in (0.02, 0.03, 0.04, 0.05, 0.06, 0.08):
         approximation = cv2.approxPolyDP(hull, share * length, True)
         if len(approximation) == 4:
             rough = approximation[:, 0].astype(np.float32)
             break
-    if rough is None:
-        rough = cv2.boxPoints(cv2.minAreaRect(hull))
     quad = _clockwise(rough)
     sides = [_side(quad[i], quad[(i + 1) % 4], hull[:, 0].astype(np.float32)) for i in range(4)]
     found = [_meet(sides[i - 1], sides[i]) for i in range(4)]

@@ -129,7 +129,7 @@ def _tilt(face: Face) -> float:
 
 def _window(middle: tuple[float, float], angle: float, side: float, target: int) -> Any:
     """The affine map of an upright square of ``side`` pixels onto ``target`` pixels."""
-    turn = cv2.getRotationMatrix2D(middle, angle, target / side)
+    turn: Any = cv2.getRotationMatrix2D(middle, angle, target / side)
     turn[:, 2] += target / 2 - np.array(middle)
     return turn
 
