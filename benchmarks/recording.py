@@ -1,6 +1,7 @@
 """What does it cost to record a session?  Two 720p cameras at 1.5 Mb/s, with sound.
 
-The session is fed ten times as fast as life.  Answers with the share of one core that one session takes; frames lost must be none.
+The session is fed ten times as fast as life.  Answers with the share of one core that one session
+takes; frames lost must be none.
 """
 
 import asyncio
