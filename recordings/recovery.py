@@ -60,8 +60,9 @@ def recover(
             closed=wall(),
             signer=signer.key_id,
         )
-    store.put(name + ".close", closing.sign(signer))
-    return closing
+        signed = closing.sign(signer)
+    store.put(name + ".close", signed)
+    return Closing.parse(signed)
 
 
 def _as_far_as_it_opens(

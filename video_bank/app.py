@@ -44,7 +44,6 @@ from video_bank.keys import (
     CONSENTS,
     CUSTOMERS,
     DATABASE,
-    INFERENCE,
     LINE,
     PAGES,
     REVIEWS,
@@ -65,6 +64,7 @@ from video_bank.views.route import BODY_LIMIT, Route
 
 log = logging.getLogger(__name__)
 
+INFERENCE = web.AppKey("inference", Inference)
 DEMO_PEOPLE = web.AppKey("demo_people", list[demo.Person])
 
 

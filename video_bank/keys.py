@@ -2,7 +2,6 @@
 
 from aiohttp import web
 
-from kyc.worker import Inference
 from video_bank.accounts import Accounts
 from video_bank.archive import Archive
 from video_bank.blobs import Blobs
@@ -33,7 +32,6 @@ BUSINESSES = web.AppKey("businesses", Businesses)
 CONSENTS = web.AppKey("consents", Consents)
 SESSIONS = web.AppKey("sessions", Sessions)
 LINE = web.AppKey("line", Line)
-INFERENCE = web.AppKey("inference", Inference)
 ARCHIVE = web.AppKey("archive", Archive)
 CALLS = web.AppKey("calls", Calls)
 CHECKS = web.AppKey("checks", Checks)

@@ -66,7 +66,8 @@ class Microphone(MediaStreamTrack):
 
     def __init__(self, hertz: float) -> None:
         super().__init__()
-        self.hertz = hertz
+        wave = (int(8000 * math.sin(2 * math.pi * hertz * i / 48000)) for i in range(960))
+        self._wave = struct.pack("960h", *wave)  # whole periods, for multiples of 50 Hz
         self._count = 0
         self._start: float | None = None
 
@@ -74,12 +75,8 @@ class Microphone(MediaStreamTrack):
         self._start = self._start or time.monotonic()
         await asyncio.sleep(max(0, self._start + self._count * 0.02 - time.monotonic()))
         frame = av.AudioFrame(format="s16", layout="mono", samples=960)
-        first = self._count * 960
-        wave = (
-            int(8000 * math.sin(2 * math.pi * self.hertz * (first + i) / 48000)) for i in range(960)
-        )
-        frame.planes[0].update(struct.pack("960h", *wave))
-        frame.pts, frame.sample_rate = first, 48000
+        frame.planes[0].update(self._wave)
+        frame.pts, frame.sample_rate = self._count * 960, 48000
         frame.time_base = fractions.Fraction(1, 48000)
         self._count += 1
         return frame
@@ -89,7 +86,7 @@ class Robot:
     """One browser page."""
 
     def __init__(
-        self, socket: ClientWebSocketResponse, level: int = 60, hertz: float = 440
+        self, socket: ClientWebSocketResponse, level: int = 60, hertz: float = 450
     ) -> None:
         self.socket = socket
         self.level, self.hertz = level, hertz

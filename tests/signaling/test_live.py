@@ -65,7 +65,7 @@ async def test_a_recorder_gets_everything_in_order() -> None:
             times = [one.time_us for one in stream]
             assert times == sorted(set(times))
         steps = [b.time_us - a.time_us for a, b in zip(audio[50:], audio[51:], strict=False)]
-        assert 19_000 < sorted(steps)[len(steps) // 2] < 21_000
+        assert 17_000 < sorted(steps)[len(steps) // 2] < 23_000
         assert abs(video[-1].time_us - audio[-1].time_us) < 400_000
         assert abs(scene.room.time_us - video[-1].time_us) < 1_500_000
 

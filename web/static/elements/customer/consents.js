@@ -37,7 +37,7 @@ export class ConsentStep extends Step {
         el("input", {
           type: "radio",
           name: subject,
-          value,
+          value: String(value),
           checked: this.visit.choices[subject] === value,
           onchange: () => {
             this.visit.choices[subject] = value
