@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 FPS = 25
 WIDTH, HEIGHT = 1280, 720
+BLACK, GREY, WHITE = 16, 128, 235
+"Levels of brightness; colour planes are grey at 128."
 LONGEST_S = 10
 "Longer videos are cut here; clips loop anyway."
 BIT_RATE = 2_000_000
@@ -31,7 +33,7 @@ KEY_FRAME_EVERY = FPS
 "A key frame a second: whoever begins to look sees a picture within a second, unasked."
 
 Picture = NDArray[np.uint8]
-"Height × width × 3, RGB."
+"One picture in I420: height × 1.5 rows of width bytes, as encoders want it."
 
 
 class Clip:
@@ -53,7 +55,7 @@ class Clip:
         }
         self.frames: list[bytes] = []
         for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
             frame.pts, frame.time_base = number, encoder.time_base
             self.frames += [bytes(packet) for packet in encoder.encode(frame)]
         self.frames += [bytes(packet) for packet in encoder.encode(None)]
@@ -79,12 +81,13 @@ def still_clip(path: Path) -> Clip:
 
 def teller_clip() -> Clip:
     """A plain moving pattern, 640×360: the robot teller has no face."""
-    ramp = np.linspace(0, 255, 640, dtype=np.uint8)
+    ramp = np.linspace(BLACK, WHITE, 640, dtype=np.uint8)
 
     def pictures() -> Iterator[Picture]:
         for number in range(2 * FPS):
-            row = np.roll(ramp, number * 640 // (2 * FPS))
-            yield np.broadcast_to(row[None, :, None], (360, 640, 3)).copy()
+            picture = np.full((540, 640), GREY, np.uint8)
+            picture[:360] = np.roll(ramp, number * 640 // (2 * FPS))
+            yield picture
 
     return Clip(pictures(), 640, 360, 300_000)
 
@@ -107,14 +110,28 @@ def _letterboxed(frame: av.VideoFrame) -> Picture:
     turned = frame.rotation % 180 != 0
     width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
     scale = min(WIDTH / width, HEIGHT / height)
-    width, height = round(width * scale), round(height * scale)
+    width, height = _even(width * scale), _even(height * scale)
+    left, top = _even((WIDTH - width) / 2), _even((HEIGHT - height) / 2)
     size = (height, width) if turned else (width, height)
-    pixels = frame.reformat(width=size[0], height=size[1], format="rgb24").to_ndarray()
-    small = np.rot90(pixels, k=frame.rotation // 90)
-    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2
-    picture[top : top + height, left : left + width] = small
-    return picture
+    small = frame.reformat(width=size[0], height=size[1], format="yuv420p")
+    canvas = np.full((HEIGHT * 3 // 2, WIDTH), GREY, np.uint8)
+    canvas[:HEIGHT] = BLACK
+    for target, source in zip(_planes(canvas), _planes(small.to_ndarray()), strict=True):
+        part = HEIGHT // target.shape[0]  # colour has half the resolution
+        upright = np.rot90(source, k=frame.rotation // 90)
+        target[top // part :, left // part :][: height // part, : width // part] = upright
+    return canvas
+
+
+def _even(length: float) -> int:
+    return int(length) // 2 * 2
+
+
+def _planes(picture: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Views of Y, U and V of an I420 picture."""
+    height, width = picture.shape[0] * 2 // 3, picture.shape[1]
+    u, v = picture[height:].reshape(2, height // 2, width // 2)
+    return picture[:height], u, v
 
 
 class _Clock:
