@@ -33,6 +33,9 @@ from video_bank.storage.tables import staff
 
 __all__ = ["Accounts", "Login", "SignedIn", "StaffMember", "cookie_name", "require"]
 
+AUDIT_PAGE = 50
+"""Entries on a page of the audit log."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 
 
@@ -228,6 +231,37 @@ class Accounts:
     def _step(self, row: Row[Any], code: str) -> int | None:
         secret = self._secrets.decrypt_text(row.totp_secret, f"staff.totp_secret:{row.id}")
         return totp.matching_step(secret, code, after=row.totp_last_step, now_s=time.time())
+
+    async def has_totp(self, login: Login) -> bool:
+        """Whether this person's second factor is in force."""
+        if login.kind != "staff":
+            return False
+        async with self._database.read() as reader:
+            return _enrolled(await _by_id(reader, login.subject_id))
+
+    async def audit_log(self, page: int) -> dict[str, Any]:
+        """One page of the audit log, newest first; staff are named, customers are not."""
+        async with self._database.read() as reader:
+            entries, total = await self._timeline.latest(
+                reader, AUDIT, page=page, size=AUDIT_PAGE
+            )
+            rows = await reader.execute(select(staff.c.id, staff.c.display_name, staff.c.name))
+            names = {f"staff:{key}": f"{display} ({name})" for key, display, name in rows}
+        return {
+            "entries": [
+                {
+                    "seq": entry.seq,
+                    "at": entry.at,
+                    "kind": entry.kind,
+                    "actor": names.get(entry.actor, entry.actor),
+                    "data": entry.body,
+                }
+                for entry in entries
+            ],
+            "total": total,
+            "page": page,
+            "pages": -(-total // AUDIT_PAGE),
+        }
 
     async def staff(self) -> list[dict[str, Any]]:
         """Every account, for administrators."""

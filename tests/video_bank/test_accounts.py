@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pyotp
 import pytest
 from sqlalchemy import select, update
 
@@ -147,7 +148,7 @@ async def test_the_second_factor(accounts: Accounts, teller: SignedIn) -> None:
     assert await refusal(accounts, "wangfang", PASSWORD, wrong) == "totp_wrong"
     # The code that confirmed is used up.
     assert await refusal(accounts, "wangfang", PASSWORD, code) == "totp_wrong"
-    following = totp.pyotp.TOTP(secret).generate_otp(int(time.time()) // 30 + 1)
+    following = pyotp.TOTP(secret).generate_otp(int(time.time()) // 30 + 1)
     await accounts.sign_in("wangfang", PASSWORD, following, HERE)
     assert await refusal(accounts, "wangfang", PASSWORD, following) == "totp_wrong"
 

@@ -41,7 +41,7 @@ bodies = st.dictionaries(st.text(max_size=8), json_values, max_size=3)
 def chain_of(contents: list[dict[str, Any]], chain: str = CHAIN) -> list[Entry]:
     entries: list[Entry] = []
     for seq, content in enumerate(contents, 1):
-        body = {
+        body: dict[str, Any] = {
             "chain": chain,
             "seq": seq,
             "at": 1_700_000_000_000_000 + seq,
@@ -77,7 +77,8 @@ def test_a_changed_row_is_named(entries: list[Entry], data: st.DataObject) -> No
         type(None): st.integers(0, 2**62),
     }[type(old)]
     new = data.draw(values.filter(lambda value: value != old))
-    entries[at] = dataclasses.replace(entries[at], **{name: new})
+    changes: dict[str, Any] = {name: new}
+    entries[at] = dataclasses.replace(entries[at], **changes)
     if name == "chain" and at == 0 and len(entries) > 1:
         assert verify(entries) in (1, 2)
     else:

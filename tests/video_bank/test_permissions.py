@@ -2,11 +2,12 @@ import pytest
 
 from video_bank.accounts import Login, require
 from video_bank.errors import NotAllowed, NotSignedIn
+from video_bank.logins import Kind
 from video_bank.permissions import ALLOWED, STAFF, Permission, Role, permissions_of
 
 
 def login(role: Role, *, restricted: bool = False) -> Login:
-    kind = "customer" if role == Role.CUSTOMER else "staff"
+    kind: Kind = "customer" if role == Role.CUSTOMER else "staff"
     return Login("l", "s", kind, role, "n", "c", restricted)
 
 

@@ -104,6 +104,7 @@ async def me(request: web.Request) -> web.Response:
             "csrf": login.csrf,
             "demo": request.app[CONFIG].demo,
             "language": language if language in ("zh", "en") else "zh",
+            "totp": await request.app[ACCOUNTS].has_totp(login),
             "password_change_required": login.restricted,
         }
     )
@@ -157,6 +158,12 @@ async def reset(request: web.Request) -> web.Response:
     return web.json_response({"one_time_password": member.password})
 
 
+async def audit(request: web.Request) -> web.Response:
+    """What staff did, newest first."""
+    page = number(request, "page", 1, least=1, most=1_000_000)
+    return web.json_response(await request.app[ACCOUNTS].audit_log(page))
+
+
 routes = [
     Route("POST", "/api/login", None, sign_in),
     Route("POST", "/api/logout", Permission.SIGNED_IN, sign_out),
@@ -171,4 +178,5 @@ routes = [
     Route("POST", "/api/staff/{id}/disable", Permission.MANAGE_STAFF, disable),
     Route("POST", "/api/staff/{id}/enable", Permission.MANAGE_STAFF, enable),
     Route("POST", "/api/staff/{id}/reset", Permission.MANAGE_STAFF, reset),
+    Route("GET", "/api/audit", Permission.AUDIT, audit),
 ]
