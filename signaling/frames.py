@@ -196,11 +196,11 @@ class SenderClock:
 class MediaClock:
     """RTP timestamps of one stream to microseconds of media time.
 
-    The first packet's arrival anchors it; a sender report corrects it, gently, so that times
-    never run backwards.
+    The first packet's arrival anchors it, and a packet that comes sooner than that foretold;
+    later the sender's reports do. Corrections are gentle, so that times never run backwards.
     """
 
-    SLEW = 0.1
+    SLEW = 0.25
     "Share of the passing time that a correction may use."
 
     def __init__(self, rate: int) -> None:
@@ -210,6 +210,7 @@ class MediaClock:
         self._anchor: tuple[int, int] | None = None
         self._correction = 0.0
         self._corrected_at = 0
+        self._reported = False
 
     def time_us(self, timestamp: int, arrival_us: int) -> int:
         """Media time of a timestamp; the first call fixes it to its arrival."""
@@ -221,6 +222,10 @@ class MediaClock:
         if abs(line - arrival_us) > 10_000_000:  # the stream jumped: start anew
             self._anchor = (extended, arrival_us)
             self._correction = 0.0
+            line = arrival_us
+        if line > arrival_us and not self._reported:
+            self._anchor = (self._anchor[0], self._anchor[1] - (line - arrival_us))
+            self._correction += line - arrival_us
             line = arrival_us
         if extended > self._extended:
             self._timestamp, self._extended = timestamp, extended
@@ -238,6 +243,7 @@ class MediaClock:
         if abs(correction) < 2_000_000:  # more than that is no clock but a broken sender
             self._anchor = anchor
             self._correction = correction
+            self._reported = True
 
     def timestamp_at(self, at_us: int) -> int | None:
         """The RTP timestamp that belongs to a media time."""

@@ -16,8 +16,10 @@ import aioice.ice
 import av
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import TestServer
+from aiohttp.typedefs import Handler
 from aiortc import (
     MediaStreamTrack,
+    RTCBundlePolicy,
     RTCConfiguration,
     RTCPeerConnection,
     RTCRtpTransceiver,
@@ -127,7 +129,9 @@ class Robot:
     async def call(self, extra_pairs: int = 0, sends: bool = True) -> RTCPeerConnection:
         """A new connection, up and running."""
         self.calls += 1
-        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        # with another policy aiortc leaves a second video section on a transport it has closed
+        bundled = RTCBundlePolicy.MAX_BUNDLE
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=bundled))
         if self.connection is not None:
             await self.connection.close()
         self.connection = connection
@@ -220,11 +224,13 @@ class OpenGate:
 class Stage:
     """A server with one room, and robots to enter it."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, *pages: tuple[str, Handler]) -> None:
         self.room = room
         self.gate = OpenGate(room)
         app = web.Application()
         app.router.add_get("/ws", self._ws)
+        for path, handler in pages:
+            app.router.add_get(path, handler)
         self.server = TestServer(app)
         self.session: ClientSession | None = None
         self.robots: list[Robot] = []
@@ -243,9 +249,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(room: Room | None = None) -> AsyncIterator[Stage]:
+async def stage(room: Room | None = None, *pages: tuple[str, Handler]) -> AsyncIterator[Stage]:
     room = room or Room("room")
-    scene = Stage(room)
+    scene = Stage(room, *pages)
     await scene.server.start_server()
     async with ClientSession() as session:
         scene.session = session

@@ -138,6 +138,14 @@ def test_sender_reports_bring_sound_and_picture_together() -> None:
     assert differences[0] == 90_000 and max(differences[150:]) < 1000
 
 
+def test_a_late_first_packet_does_not_put_the_rest_into_the_future() -> None:
+    clock = MediaClock(90_000)
+    times = [clock.time_us(0, 1_300_000)]
+    times += [clock.time_us(n * 3000, 1_000_000 + n * 33_333) for n in range(1, 90)]
+    assert times == sorted(set(times))
+    assert abs(times[-1] - (1_000_000 + 89 * 33_333)) < 100
+
+
 def test_timestamp_at_is_the_way_back() -> None:
     clock = MediaClock(90_000)
     assert clock.timestamp_at(0) is None

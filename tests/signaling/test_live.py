@@ -80,7 +80,7 @@ async def test_samples_are_pictures_of_the_moment() -> None:
             assert (picture.width, picture.height) == (320, 240)
             assert len(picture.bgr) == 320 * 240 * 3
             assert abs(sorted(picture.bgr[::997])[len(picture.bgr) // 997 // 2] - 60) < 25
-            assert -100_000 < scene.room.time_us - picture.time_us < 1_500_000
+            assert -300_000 < scene.room.time_us - picture.time_us < 1_500_000
             if len(pictures) == 6:
                 break
         assert time.monotonic() - began > 0.9, "five a second"
