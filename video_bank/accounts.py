@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import re
 import sys
@@ -15,12 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Row, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from video_bank import totp
 from video_bank.bus import LocalBus
 from video_bank.config import Config
 from video_bank.errors import Conflict, NotAllowed, NotFound, NotSignedIn, OperatorError, UserError
-from video_bank.evidence import AUDIT, Timeline
+from video_bank.evidence import AUDIT, Head, Timeline, write_head
 from video_bank.lockout import Failures, Strangers
 from video_bank.logins import Login, Logins, SignedIn, cookie_name, signed_out
 from video_bank.passwords import MOST, Passwords, one_time_password, refuse_weak
@@ -33,6 +35,9 @@ from video_bank.storage.tables import staff
 
 __all__ = ["Accounts", "Login", "SignedIn", "StaffMember", "cookie_name", "require"]
 
+logger = logging.getLogger(__name__)
+
+SWEEP_S = 30
 AUDIT_PAGE = 50
 """Entries on a page of the audit log."""
 
@@ -77,10 +82,30 @@ class Accounts:
         self._strangers = Strangers()
         self._address_rate = Rate(config.sign_in_rate, 60)
         self._own_rate = Rate(5, 60)
+        self._config = config
+        self._head: Head | None = None
 
     def close(self) -> None:
         """End the threads that hash."""
         self._passwords.close()
+
+    async def run(self) -> None:
+        """Until cancelled: end logins nobody used in time, keep the audit log's head."""
+        while True:
+            try:
+                await self.logins.end_expired()
+                await self.keep_head()
+            except SQLAlchemyError:
+                logger.exception("- the database is away; trying again")
+            await asyncio.sleep(SWEEP_S)
+
+    async def keep_head(self) -> None:
+        """Write the audit log's head, if it moved on, to ``audit.heads`` beside the database."""
+        async with self._database.read() as reader:
+            head = await self._timeline.head(reader, AUDIT)
+        if head.seq and head != self._head:
+            await asyncio.to_thread(write_head, self._config.data / "audit.heads", head)
+            self._head = head
 
     async def sign_in(
         self, name: str, password: str, totp_code: str | None, address: str

@@ -29,9 +29,11 @@ from video_bank.businesses import Businesses, load_consents
 from video_bank.calls import Calls
 from video_bank.checks import Checks
 from video_bank.config import Config, is_loopback, refuse_public_demo
+from video_bank.conversation import Conversation
 from video_bank.customers import Customers
 from video_bank.errors import OperatorError
 from video_bank.evidence import Timeline
+from video_bank.findings import Findings
 from video_bank.keys import (
     ACCOUNTS,
     ARCHIVE,
@@ -42,8 +44,10 @@ from video_bank.keys import (
     CHECKS,
     CONFIG,
     CONSENTS,
+    CONVERSATION,
     CUSTOMERS,
     DATABASE,
+    FINDINGS,
     LINE,
     PAGES,
     REVIEWS,
@@ -130,6 +134,7 @@ async def people(app: web.Application) -> AsyncIterator[None]:
         app[CONSENTS],
         queue_limit=config.queue_limit,
     )
+    app[CONVERSATION] = Conversation(app[DATABASE], app[SECRETS], app[SESSIONS])
     yield
 
 
@@ -164,12 +169,11 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     app[CALLS] = Calls(
         app[BUS], app[SESSIONS], app[LINE], app[ARCHIVE], addresses=_media_addresses(config)
     )
+    app[FINDINGS] = Findings(app[DATABASE], app[BLOBS], app[SECRETS], app[SESSIONS])
     app[CHECKS] = Checks(
-        app[DATABASE],
         app[BUS],
-        app[BLOBS],
-        app[SECRETS],
         app[SESSIONS],
+        app[FINDINGS],
         app[BUSINESSES],
         app[CUSTOMERS],
         app[INFERENCE],
@@ -180,7 +184,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     app[CALLS].checks = app[CHECKS]
     app[SESSIONS].witness = app[CALLS]
     app[REVIEWS] = Reviews(
-        app[DATABASE], app[TIMELINE], app[SESSIONS], app[CUSTOMERS], app[CHECKS], app[ARCHIVE]
+        app[DATABASE], app[TIMELINE], app[SESSIONS], app[CUSTOMERS], app[FINDINGS], app[ARCHIVE]
     )
     await app[CALLS].recover()
     async with background(app[CALLS].run()):

@@ -7,27 +7,21 @@ timeline and an event on the pages.  A check that could not run answers "not che
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import logging
 import secrets as randomness
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sqlalchemy import RowMapping, insert, select
-
 from kyc.check import AllOf, Finding, Guidance, Passed, Verdict
 from kyc.worker import Inference, InferenceUnavailable
-from video_bank.blobs import Blobs
 from video_bank.bus import Bus
 from video_bank.businesses import FACE_CHECKS, Businesses
 from video_bank.customers import Customers
 from video_bank.errors import Conflict, NotFound, UserError
-from video_bank.secrets import Secrets
+from video_bank.findings import Findings, newest
 from video_bank.sessions import DECISIONS, Change, Sessions, text
-from video_bank.storage import Database, Tx, new_id, now_us
-from video_bank.storage import tables as t
+from video_bank.storage import now_us
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +31,6 @@ MODES = {"id_card_front": "card_front", "id_card_back": "card_back"}
 """What the customer is asked to show; everything else looks at the face."""
 RATES = {"liveness": 10.0, "face_match": 4.0, "id_card_front": 4.0, "id_card_back": 4.0}
 """Pictures a second: a blink lasts 0.1–0.3 s; a card is read far slower than it is shown."""
-CARD_FIELDS = ("name", "sex", "nation", "birth", "address", "id", "authority", "valid")
 PICTURE_GAP_S = 5.0
 """Without a picture for this long the customer is told that the camera is not seen."""
 
@@ -134,11 +127,9 @@ class Checks:
 
     def __init__(
         self,
-        db: Database,
         bus: Bus,
-        blobs: Blobs,
-        secrets: Secrets,
         sessions: Sessions,
+        findings: Findings,
         businesses: Businesses,
         customers: Customers,
         inference: Inference,
@@ -147,8 +138,8 @@ class Checks:
         check_s: float,
         prompt_s: float,
     ) -> None:
-        self._db, self._bus, self._blobs, self._secrets = db, bus, blobs, secrets
-        self._sessions, self._businesses = sessions, businesses
+        self._bus, self._sessions, self._findings = bus, sessions, findings
+        self._businesses = businesses
         self._customers = customers
         self._inference, self._camera = inference, camera
         self._check_s, self._prompt_s = check_s, prompt_s
@@ -337,173 +328,19 @@ class Checks:
         for topic in (f"customer:{examination.customer}", f"staff:{examination.teller}"):
             self._bus.publish(topic, {"topic": "guide", "data": data})
 
-    # -- findings -------------------------------------------------------------------------
-
     async def _record(self, examination: Examination, finding: Finding, attempt: int) -> None:
-        """Keep a Finding: pictures and values encrypted, the fact of it in the timeline."""
         if finding.check == "id_card_front":
             examination.front = finding.values
             portraits = [each.jpeg for each in finding.pictures if each.name == "portrait"]
             if portraits:
                 examination.portrait = portraits[0]
                 self._again_after_new_portrait(examination)
-        key = new_id()
-        pictures = []
-        for each in finding.pictures:
-            blob = f"findings/{key}/{each.name}.jpg"
-            await self._blobs.put(blob, each.jpeg)
-            digest = hashlib.sha256(each.jpeg).hexdigest()
-            pictures.append(
-                {
-                    "name": each.name,
-                    "blob": blob,
-                    "sha256": digest,
-                    "media_time_us": each.media_time_us,
-                }
-            )
-        values = json.dumps(finding.values, ensure_ascii=False)
-        async with self._sessions.change(examination.session) as change:
-            await change.tx.execute(
-                insert(t.findings).values(
-                    id=key,
-                    session_id=examination.session,
-                    check=finding.check,
-                    attempt=attempt,
-                    verdict=str(finding.verdict),
-                    reason=finding.reason,
-                    score=finding.score,
-                    threshold=finding.threshold,
-                    values=self._secrets.encrypt(values, f"findings.values:{key}"),
-                    pictures=pictures,
-                    models=finding.models,
-                    media_time_us=finding.media_time_us,
-                    at=now_us(),
-                )
-            )
-            await change.enter(
-                "finding",
-                "server",
-                finding=key,
-                check=finding.check,
-                attempt=attempt,
-                verdict=str(finding.verdict),
-                reason=finding.reason,
-                score=finding.score,
-                threshold=finding.threshold,
-                values_sha256=hashlib.sha256(values.encode()).hexdigest(),
-                pictures={each["name"]: each["sha256"] for each in pictures},
-                models=finding.models,
-                seen_at_us=finding.media_time_us,
-            )
-            plain = {
-                "session": examination.session,
-                "check": finding.check,
-                "verdict": str(finding.verdict),
-                "reason": finding.reason,
-            }
-            change.tell_customer("finding", plain)
-            change.tell_teller("finding", plain | {"finding": key})
+        await self._findings.record(examination.session, finding, attempt)
 
     def _again_after_new_portrait(self, examination: Examination) -> None:
         """A portrait read late makes a face match possible that had to be left out before."""
         if examination.attempts.get("face_match") and "face_match" not in examination.wanted:
             examination.wanted.insert(0, "face_match")
-
-    async def findings(self, session: str) -> list[dict[str, Any]]:
-        """Every Finding of a session, oldest first, with its corrections."""
-        async with self._db.read() as c:
-            query = select(t.findings).where(t.findings.c.session_id == session)
-            rows = (await c.execute(query.order_by(t.findings.c.at))).mappings().all()
-            query = (
-                select(t.corrections, t.staff.c.display_name)
-                .join(t.findings, t.findings.c.id == t.corrections.c.finding_id)
-                .join(t.staff, t.staff.c.id == t.corrections.c.by)
-                .where(t.findings.c.session_id == session)
-                .order_by(t.corrections.c.at)
-            )
-            corrected = (await c.execute(query)).mappings().all()
-        corrections: dict[str, dict[str, Any]] = {}
-        for each in corrected:
-            value = self._secrets.decrypt_text(each["value"], f"corrections.value:{each['id']}")
-            corrections.setdefault(each["finding_id"], {})[each["field"]] = {
-                "value": value,
-                "by": each["display_name"],
-                "at": each["at"],
-                "reason": each["reason"],
-            }
-        return [self._finding(row, corrections.get(row["id"], {})) for row in rows]
-
-    def _finding(self, row: RowMapping, corrections: dict[str, Any]) -> dict[str, Any]:
-        values = self._secrets.decrypt_text(row["values"], f"findings.values:{row['id']}")
-        base = f"/api/sessions/{row['session_id']}/findings/{row['id']}/pictures"
-        return {
-            "id": row["id"],
-            "check": row["check"],
-            "attempt": row["attempt"],
-            "verdict": row["verdict"],
-            "reason": row["reason"],
-            "score": row["score"],
-            "threshold": row["threshold"],
-            "values": json.loads(values),
-            "corrections": corrections,
-            "pictures": [
-                {
-                    "name": each["name"],
-                    "url": f"{base}/{each['name']}",
-                    "media_time_us": each["media_time_us"],
-                }
-                for each in row["pictures"]
-            ],
-            "models": row["models"],
-            "media_time_us": row["media_time_us"],
-            "at": row["at"],
-        }
-
-    async def picture(self, session: str, finding: str, name: str) -> bytes:
-        """A Finding's picture, as JPEG.
-
-        Raises:
-            NotFound: no such Finding in this session, or no such picture.
-        """
-        query = select(t.findings.c.pictures).where(
-            t.findings.c.id == finding, t.findings.c.session_id == session
-        )
-        async with self._db.read() as c:
-            pictures = (await c.execute(query)).scalar_one_or_none()
-        for each in pictures or ():
-            if each["name"] == name:
-                return await self._blobs.get(each["blob"])
-        raise NotFound("unknown_picture")
-
-    async def correct(
-        self, session: str, finding: str, field: object, value: object, reason: object, teller: str
-    ) -> None:
-        """A person's reading of one field, kept beside the machine's."""
-        if field not in CARD_FIELDS:
-            raise UserError("unknown_field")
-        written, why = text(value, least=1, most=200), text(reason, least=2, most=500)
-        async with self._sessions.change(session) as change:
-            query = select(t.findings.c.id).where(
-                t.findings.c.id == finding, t.findings.c.session_id == session
-            )
-            if (await change.tx.execute(query)).scalar() is None:
-                raise NotFound("unknown_finding")
-            if change.row["state"] not in ("talking", "wrap_up"):
-                raise Conflict("not_now", state=change.row["state"], event="correct")
-            key = new_id()
-            await change.tx.execute(
-                insert(t.corrections).values(
-                    id=key,
-                    finding_id=finding,
-                    field=field,
-                    value=self._secrets.encrypt(written, f"corrections.value:{key}"),
-                    reason=why,
-                    by=teller,
-                    at=now_us(),
-                )
-            )
-            await change.enter("corrected", f"staff:{teller}", finding=finding, field=field)
-            change.tell_teller("finding", {"session": session, "finding": finding})
 
     # -- the decision ---------------------------------------------------------------------
 
@@ -517,8 +354,7 @@ class Checks:
             raise UserError("unknown_decision")
         why = text(reason, least=0 if decision == "approved" else 2)
         async with self._sessions.change(session) as change:
-            if change.row["state"] not in ("talking", "wrap_up"):
-                raise Conflict("not_now", state=change.row["state"], event="decide")
+            change.require("talking", "wrap_up")
             if change.row["decision"]:
                 raise Conflict("already_decided")
             if decision == "approved":
@@ -536,7 +372,7 @@ class Checks:
         """Keep the ID number of the approved card, as corrected, with the customer."""
         cards = [
             each
-            for each in await self.findings(change.id)
+            for each in await self._findings.of(change.id)
             if each["check"] == "id_card_front" and each["verdict"] == "passed"
         ]
         if cards:
@@ -551,14 +387,3 @@ class Checks:
         judgement = policy.judge(await newest(change.tx, change.id))
         if judgement.verdict is not Verdict.PASSED:
             raise Conflict("policy_not_met", missing=list(judgement.reasons))
-
-
-async def newest(tx: Tx, session: str) -> dict[str, Finding]:
-    """The latest Finding of each check, without its evidence: what a policy judges."""
-    query = (
-        select(t.findings.c.check, t.findings.c.verdict, t.findings.c.reason)
-        .where(t.findings.c.session_id == session)
-        .order_by(t.findings.c.attempt)
-    )
-    rows = (await tx.execute(query)).all()
-    return {row.check: Finding(row.check, Verdict(row.verdict), row.reason) for row in rows}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 MESSAGES: dict[str, tuple[str, str]] = {
     "already_decided": ("本次业务已作出决定。", "This session has been decided already."),
     "bad_request": ("请求内容有误。", "The request could not be understood."),
+    "already_rated": ("您已评价过。", "You have rated this already."),
     "call_not_up": ("通话尚未接通。", "The call is not up."),
     "code_expired": ("验证码已过期，请重新获取。", "The code has expired. Please ask for another."),
     "code_wrong": ("验证码不正确。", "The code is not right."),

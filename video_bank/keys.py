@@ -10,8 +10,10 @@ from video_bank.businesses import Businesses, Consents
 from video_bank.calls import Calls
 from video_bank.checks import Checks
 from video_bank.config import Config
+from video_bank.conversation import Conversation
 from video_bank.customers import Customers
 from video_bank.evidence import Timeline
+from video_bank.findings import Findings
 from video_bank.line import Line
 from video_bank.pages import Pages
 from video_bank.reviews import Reviews
@@ -31,8 +33,10 @@ PAGES = web.AppKey("pages", Pages)
 BUSINESSES = web.AppKey("businesses", Businesses)
 CONSENTS = web.AppKey("consents", Consents)
 SESSIONS = web.AppKey("sessions", Sessions)
+CONVERSATION = web.AppKey("conversation", Conversation)
 LINE = web.AppKey("line", Line)
 ARCHIVE = web.AppKey("archive", Archive)
 CALLS = web.AppKey("calls", Calls)
+FINDINGS = web.AppKey("findings", Findings)
 CHECKS = web.AppKey("checks", Checks)
 REVIEWS = web.AppKey("reviews", Reviews)

@@ -23,7 +23,7 @@ from video_bank.storage import tables as t
 log = logging.getLogger(__name__)
 
 ABSENCE_S = 10.0
-"A ready teller whose page is gone this long is away: a reload takes less, a customer should not wait."
+"A ready teller whose page is gone this long is away; a reload takes less."
 DEFAULT_TALK_S = 360.0
 "Expected length of a call before the day has shown its own average."
 
@@ -132,11 +132,11 @@ class Line:
     # -- the loop -------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the line in step until cancelled: at every change, and each second for the clocks."""
+        """Keep the line in step until cancelled: at every change, and each second."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), timeout=1.0)
-                # Changes come in bursts (a leave frees a desk, which rings again): one pass for all.
+                # Changes come in bursts (a leave frees a desk): one pass for all of them.
                 await asyncio.sleep(0.02)
             self._wake.clear()
             try:

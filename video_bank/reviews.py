@@ -12,10 +12,10 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select
 
 from video_bank.archive import Archive
-from video_bank.checks import Checks
 from video_bank.customers import Customers
 from video_bank.errors import NotFound, UserError
 from video_bank.evidence import AUDIT, Timeline
+from video_bank.findings import Findings
 from video_bank.sessions import Sessions
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
@@ -95,12 +95,12 @@ class Reviews:
         timeline: Timeline,
         sessions: Sessions,
         customers: Customers,
-        checks: Checks,
+        findings: Findings,
         archive: Archive,
     ) -> None:
         self._db, self._timeline = db, timeline
         self._sessions, self._customers = sessions, customers
-        self._checks, self._archive = checks, archive
+        self._findings, self._archive = findings, archive
 
     async def find(self, wanted: Filter) -> dict[str, Any]:
         """One page of sessions, newest first."""
@@ -174,7 +174,7 @@ class Reviews:
             await self._timeline.append(tx, AUDIT, "viewed", f"staff:{reviewer}", viewed)
         async with self._db.read() as c:
             entries = await self._timeline.read(c, f"session:{session}")
-        findings = await self._checks.findings(session)
+        findings = await self._findings.of(session)
         for finding in findings:
             for each in finding["pictures"]:
                 each["url"] = (
@@ -235,7 +235,7 @@ class Reviews:
     async def picture(self, viewing: str, reviewer: str, finding: str, name: str) -> bytes:
         """A Finding's picture inside a viewing."""
         session = await self.viewing(viewing, reviewer)
-        return await self._checks.picture(session, finding, name)
+        return await self._findings.picture(session, finding, name)
 
     async def unmask(self, session: str, reviewer: str, reason: str) -> dict[str, Any]:
         """The customer's data in full; on record before it is returned."""

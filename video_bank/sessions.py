@@ -118,6 +118,11 @@ class Change:
             "session", {"id": self.id, "state": following, "reason": values.get("end_reason")}
         )
 
+    def require(self, *states: str) -> None:
+        """Raises Conflict unless the session is in one of ``states``."""
+        if self.row["state"] not in states:
+            raise Conflict("not_now", state=self.row["state"])
+
     async def set(self, **values: Any) -> None:
         """Change columns that are no part of the life cycle."""
         await self.tx.execute(update(t.sessions).where(t.sessions.c.id == self.id).values(**values))
@@ -296,16 +301,6 @@ class Sessions:
         self.on_line_change()
         return session
 
-    async def rate(self, session: str, stars: object, comment: object) -> None:
-        """The customer's opinion, once, after the call."""
-        if not isinstance(stars, int) or isinstance(stars, bool) or not 1 <= stars <= 5:
-            raise UserError("stars_expected")
-        async with self.change(session) as change:
-            if change.row["state"] not in ("wrap_up", "closed") or change.row["rating"]:
-                raise Conflict("not_now", state=change.row["state"], event="rate")
-            await change.set(rating=stars, rating_comment=text(comment or ""))
-            await change.enter("rated", change.customer, stars=stars)
-
     # -- the line's verbs -----------------------------------------------------------------
 
     async def offer(self, session: str, teller: str) -> RowMapping:
@@ -365,7 +360,7 @@ class Sessions:
     async def hold(self, session: str, teller: str, on: bool) -> None:
         """Mark the session as on hold, or as going on."""
         async with self.change(session) as change:
-            _talking(change)
+            change.require("talking")
             if bool(change.row["on_hold"]) != on:
                 await change.set(on_hold=on)
                 await change.enter("held" if on else "resumed", f"staff:{teller}")
@@ -375,52 +370,6 @@ class Sessions:
         """A timeline entry that changes no row: connected, muted, recording_failed and the like."""
         async with self.change(session) as change:
             await change.enter(kind, actor, **data)
-
-    async def chat(self, session: str, author: str, role: str, message: object) -> None:
-        """A chat line; the timeline keeps its length only, the text is stored encrypted."""
-        said = text(message, least=1)
-        kind = "customer" if role == "customer" else "staff"
-        line, now = new_id(), now_us()
-        async with self.change(session) as change:
-            _talking(change)
-            sealed = self._secrets.encrypt(said, f"chats.text:{line}")
-            await change.tx.execute(
-                insert(t.chats).values(
-                    id=line, session_id=session, author=author, role=role, text=sealed, at=now
-                )
-            )
-            await change.enter("chat", f"{kind}:{author}", length=len(said))
-            change.tell(
-                "chat",
-                {"session": session, "from": author, "role": role, "text": said, "at": now},
-            )
-
-    async def chat_lines(self, session: str) -> list[dict[str, Any]]:
-        """The conversation so far, oldest first."""
-        query = select(t.chats).where(t.chats.c.session_id == session).order_by(t.chats.c.at)
-        async with self._db.read() as c:
-            rows = (await c.execute(query)).mappings().all()
-        return [
-            {
-                "from": row["author"],
-                "role": row["role"],
-                "text": self._secrets.decrypt_text(row["text"], f"chats.text:{row['id']}"),
-                "at": row["at"],
-            }
-            for row in rows
-        ]
-
-    # -- the teller's verbs ---------------------------------------------------------------
-
-    async def take_notes(self, session: str, teller: str, notes: object) -> None:
-        """Replace the teller's notes."""
-        written = text(notes)
-        async with self.change(session) as change:
-            if change.row["state"] not in ("talking", "wrap_up"):
-                raise Conflict("not_now", state=change.row["state"], event="notes")
-            if written != change.row["notes"]:
-                await change.set(notes=written)
-                await change.enter("noted", f"staff:{teller}", length=len(written))
 
     async def close(self, session: str, teller: str) -> None:
         """Wrap-up is done.
@@ -516,8 +465,3 @@ class Sessions:
         )
         async with self._db.read() as c:
             return [(str(a), str(b)) for a, b in (await c.execute(query)).all()]
-
-
-def _talking(change: Change) -> None:
-    if change.row["state"] != "talking":
-        raise Conflict("not_now", state=change.row["state"], event="talk")

@@ -12,7 +12,9 @@ from video_bank.keys import (
     CALLS,
     CHECKS,
     CONSENTS,
+    CONVERSATION,
     CUSTOMERS,
+    FINDINGS,
     LINE,
     SESSIONS,
 )
@@ -27,7 +29,7 @@ async def customer_view(app: web.Application, row: RowMapping) -> dict[str, Any]
     place, estimate = (None, None)
     if row["state"] in ("waiting", "offered"):
         place, estimate = await app[LINE].place_of(row["id"])
-    newest = {each["check"]: each for each in await app[CHECKS].findings(row["id"])}
+    newest = {each["check"]: each for each in await app[FINDINGS].of(row["id"])}
     teller = await app[ACCOUNTS].display_name(row["teller_id"]) if row["accepted_at"] else None
     return {
         "id": row["id"],
@@ -40,7 +42,7 @@ async def customer_view(app: web.Application, row: RowMapping) -> dict[str, Any]
         "recording": app[CALLS].recording(row["id"]),
         "media_time_us": app[CALLS].media_time_us(row["id"]),
         "guide": app[CHECKS].guide(row["id"]),
-        "chat": await app[SESSIONS].chat_lines(row["id"]),
+        "chat": await app[CONVERSATION].lines(row["id"]),
         "checks": [
             {
                 "check": check,
@@ -121,7 +123,7 @@ async def chat(request: web.Request) -> web.Response:
     login: Login = request["login"]
     row = await own(request)
     said = (await body(request)).get("text")
-    await request.app[SESSIONS].chat(row["id"], login.subject_id, login.role, said)
+    await request.app[CONVERSATION].say(row["id"], login.subject_id, login.role, said)
     return web.json_response({}, status=201)
 
 
@@ -129,7 +131,7 @@ async def rate(request: web.Request) -> web.Response:
     """The customer's opinion of the call."""
     row = await own(request)
     data = await body(request)
-    await request.app[SESSIONS].rate(row["id"], data.get("stars"), data.get("comment"))
+    await request.app[CONVERSATION].rate(row["id"], data.get("stars"), data.get("comment"))
     return web.json_response({}, status=201)
 
 

@@ -13,7 +13,9 @@ from video_bank.keys import (
     BUSINESSES,
     CALLS,
     CHECKS,
+    CONVERSATION,
     CUSTOMERS,
+    FINDINGS,
     LINE,
     SESSIONS,
 )
@@ -41,7 +43,7 @@ async def teller_view(app: web.Application, row: RowMapping) -> dict[str, Any]:
         "history": await app[SESSIONS].history(row["customer_id"], before=session),
         "checks": await checks_view(app, row),
         "guide": app[CHECKS].guide(session),
-        "chat": await app[SESSIONS].chat_lines(session),
+        "chat": await app[CONVERSATION].lines(session),
         "notes": row["notes"],
         "decision": (
             {"verdict": row["decision"], "reason": row["decision_reason"]}
@@ -55,7 +57,7 @@ async def teller_view(app: web.Application, row: RowMapping) -> dict[str, Any]:
 
 async def checks_view(app: web.Application, row: RowMapping) -> list[dict[str, Any]]:
     """The checklist: each check of the business with its state and its newest Finding."""
-    findings = await app[CHECKS].findings(row["id"])
+    findings = await app[FINDINGS].of(row["id"])
     listed = []
     for check in app[BUSINESSES][row["business"]].checks:
         made = [each for each in findings if each["check"] == check]
@@ -136,7 +138,7 @@ async def correct(request: web.Request) -> web.Response:
     login: Login = request["login"]
     row = await own(request)
     data = await body(request)
-    await request.app[CHECKS].correct(
+    await request.app[FINDINGS].correct(
         row["id"],
         request.match_info["finding"],
         data.get("field"),
@@ -151,7 +153,7 @@ async def picture(request: web.Request) -> web.Response:
     """A Finding's evidence."""
     row = await own(request)
     names = request.match_info
-    jpeg = await request.app[CHECKS].picture(row["id"], names["finding"], names["name"])
+    jpeg = await request.app[FINDINGS].picture(row["id"], names["finding"], names["name"])
     return web.Response(body=jpeg, content_type="image/jpeg")
 
 
@@ -184,7 +186,7 @@ async def notes(request: web.Request) -> web.Response:
     login: Login = request["login"]
     row = await own(request)
     written = (await body(request)).get("text")
-    await request.app[SESSIONS].take_notes(row["id"], login.subject_id, written)
+    await request.app[CONVERSATION].take_notes(row["id"], login.subject_id, written)
     return web.json_response({})
 
 

@@ -1,0 +1,193 @@
+"""Findings: what the checks established, kept with its evidence and people's corrections.
+
+Pictures and values are encrypted; the timeline has the fact, the hashes and no personal data.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from sqlalchemy import RowMapping, insert, select
+
+from kyc.check import Finding, Verdict
+from video_bank.blobs import Blobs
+from video_bank.errors import NotFound, UserError
+from video_bank.secrets import Secrets
+from video_bank.sessions import Sessions, text
+from video_bank.storage import Database, Tx, new_id, now_us
+from video_bank.storage import tables as t
+
+CARD_FIELDS = ("name", "sex", "nation", "birth", "address", "id", "authority", "valid")
+"""Fields of a card that a person may correct."""
+
+
+class Findings:
+    """Every Finding of every session."""
+
+    def __init__(self, db: Database, blobs: Blobs, secrets: Secrets, sessions: Sessions) -> None:
+        self._db, self._blobs, self._secrets, self._sessions = db, blobs, secrets, sessions
+
+    async def record(self, session: str, finding: Finding, attempt: int) -> None:
+        """Keep a Finding: pictures and values encrypted, the fact of it in the timeline."""
+        key = new_id()
+        pictures = []
+        for each in finding.pictures:
+            blob = f"findings/{key}/{each.name}.jpg"
+            await self._blobs.put(blob, each.jpeg)
+            digest = hashlib.sha256(each.jpeg).hexdigest()
+            pictures.append(
+                {
+                    "name": each.name,
+                    "blob": blob,
+                    "sha256": digest,
+                    "media_time_us": each.media_time_us,
+                }
+            )
+        values = json.dumps(finding.values, ensure_ascii=False)
+        async with self._sessions.change(session) as change:
+            await change.tx.execute(
+                insert(t.findings).values(
+                    id=key,
+                    session_id=session,
+                    check=finding.check,
+                    attempt=attempt,
+                    verdict=str(finding.verdict),
+                    reason=finding.reason,
+                    score=finding.score,
+                    threshold=finding.threshold,
+                    values=self._secrets.encrypt(values, f"findings.values:{key}"),
+                    pictures=pictures,
+                    models=finding.models,
+                    media_time_us=finding.media_time_us,
+                    at=now_us(),
+                )
+            )
+            await change.enter(
+                "finding",
+                "server",
+                finding=key,
+                check=finding.check,
+                attempt=attempt,
+                verdict=str(finding.verdict),
+                reason=finding.reason,
+                score=finding.score,
+                threshold=finding.threshold,
+                values_sha256=hashlib.sha256(values.encode()).hexdigest(),
+                pictures={each["name"]: each["sha256"] for each in pictures},
+                models=finding.models,
+                seen_at_us=finding.media_time_us,
+            )
+            plain = {
+                "session": session,
+                "check": finding.check,
+                "verdict": str(finding.verdict),
+                "reason": finding.reason,
+            }
+            change.tell_customer("finding", plain)
+            change.tell_teller("finding", plain | {"finding": key})
+
+    async def of(self, session: str) -> list[dict[str, Any]]:
+        """Every Finding of a session, oldest first, with its corrections."""
+        async with self._db.read() as c:
+            query = select(t.findings).where(t.findings.c.session_id == session)
+            rows = (await c.execute(query.order_by(t.findings.c.at))).mappings().all()
+            query = (
+                select(t.corrections, t.staff.c.display_name)
+                .join(t.findings, t.findings.c.id == t.corrections.c.finding_id)
+                .join(t.staff, t.staff.c.id == t.corrections.c.by)
+                .where(t.findings.c.session_id == session)
+                .order_by(t.corrections.c.at)
+            )
+            corrected = (await c.execute(query)).mappings().all()
+        corrections: dict[str, dict[str, Any]] = {}
+        for each in corrected:
+            value = self._secrets.decrypt_text(each["value"], f"corrections.value:{each['id']}")
+            corrections.setdefault(each["finding_id"], {})[each["field"]] = {
+                "value": value,
+                "by": each["display_name"],
+                "at": each["at"],
+                "reason": each["reason"],
+            }
+        return [self._view(row, corrections.get(row["id"], {})) for row in rows]
+
+    def _view(self, row: RowMapping, corrections: dict[str, Any]) -> dict[str, Any]:
+        values = self._secrets.decrypt_text(row["values"], f"findings.values:{row['id']}")
+        base = f"/api/sessions/{row['session_id']}/findings/{row['id']}/pictures"
+        return {
+            "id": row["id"],
+            "check": row["check"],
+            "attempt": row["attempt"],
+            "verdict": row["verdict"],
+            "reason": row["reason"],
+            "score": row["score"],
+            "threshold": row["threshold"],
+            "values": json.loads(values),
+            "corrections": corrections,
+            "pictures": [
+                {
+                    "name": each["name"],
+                    "url": f"{base}/{each['name']}",
+                    "media_time_us": each["media_time_us"],
+                }
+                for each in row["pictures"]
+            ],
+            "models": row["models"],
+            "media_time_us": row["media_time_us"],
+            "at": row["at"],
+        }
+
+    async def picture(self, session: str, finding: str, name: str) -> bytes:
+        """A Finding's picture, as JPEG.
+
+        Raises:
+            NotFound: no such Finding in this session, or no such picture.
+        """
+        query = select(t.findings.c.pictures).where(
+            t.findings.c.id == finding, t.findings.c.session_id == session
+        )
+        async with self._db.read() as c:
+            pictures = (await c.execute(query)).scalar_one_or_none()
+        for each in pictures or ():
+            if each["name"] == name:
+                return await self._blobs.get(each["blob"])
+        raise NotFound("unknown_picture")
+
+    async def correct(
+        self, session: str, finding: str, field: object, value: object, reason: object, teller: str
+    ) -> None:
+        """A person's reading of one field, kept beside the machine's."""
+        if field not in CARD_FIELDS:
+            raise UserError("unknown_field")
+        written, why = text(value, least=1, most=200), text(reason, least=2, most=500)
+        async with self._sessions.change(session) as change:
+            query = select(t.findings.c.id).where(
+                t.findings.c.id == finding, t.findings.c.session_id == session
+            )
+            if (await change.tx.execute(query)).scalar() is None:
+                raise NotFound("unknown_finding")
+            change.require("talking", "wrap_up")
+            key = new_id()
+            await change.tx.execute(
+                insert(t.corrections).values(
+                    id=key,
+                    finding_id=finding,
+                    field=field,
+                    value=self._secrets.encrypt(written, f"corrections.value:{key}"),
+                    reason=why,
+                    by=teller,
+                    at=now_us(),
+                )
+            )
+            await change.enter("corrected", f"staff:{teller}", finding=finding, field=field)
+            change.tell_teller("finding", {"session": session, "finding": finding})
+
+
+async def newest(tx: Tx, session: str) -> dict[str, Finding]:
+    """The latest Finding of each check, without its evidence: what a policy judges."""
+    query = (
+        select(t.findings.c.check, t.findings.c.verdict, t.findings.c.reason)
+        .where(t.findings.c.session_id == session)
+        .order_by(t.findings.c.attempt)
+    )
+    rows = (await tx.execute(query)).all()
+    return {row.check: Finding(row.check, Verdict(row.verdict), row.reason) for row in rows}
