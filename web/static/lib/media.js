@@ -1,6 +1,11 @@
 // Own camera, microphone and speaker. No DOM here.
 
-const PICTURE = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 25, max: 30 } }
+const PICTURE = {
+  width: { ideal: 1280 },
+  height: { ideal: 720 },
+  frameRate: { ideal: 25, max: 30 },
+  resizeMode: "none", // never a part of the picture blown up to the size asked for
+}
 const SOUND = { echoCancellation: true, noiseSuppression: true, autoGainControl: true }
 
 /**

@@ -59,6 +59,8 @@ export class Visit {
   /** @type {CheckView|null} the newest finding */
   finding = null
   alarm = ""
+  /** @type {number|null} performance.now() when the call's media time was zero */
+  origin = null
   choices = {
     /** @type {boolean|null} */ recording: null,
     /** @type {boolean|null} */ face: null,
@@ -127,6 +129,7 @@ export class Visit {
       Object.assign(this, rest)
       this.session = session && session.id !== read(DONE) ? session : null
       this.guide = shown(this.session?.guide)
+      this.#setClock()
       this.#loaded = true
     } catch (error) {
       const { status } = /** @type {{status?: number}} */ (error)
@@ -198,6 +201,7 @@ export class Visit {
       if (this.session?.id !== session.id) return
       this.session = fresh
       this.guide = shown(fresh.guide)
+      this.#setClock()
     } catch (error) {
       // Signed out, or the line is down: then the next welcome fetches everything again.
       if (/** @type {{status?: number}} */ (error).status === 401) this.#end("signed_out")
@@ -256,6 +260,11 @@ export class Visit {
   #heard({ session, ...said }) {
     if (session !== this.session?.id) return
     this.#patch({ chat: [...this.session.chat, said] }, "chat")
+  }
+
+  #setClock() {
+    const time = this.session?.media_time_us
+    this.origin = time == null ? null : performance.now() - time / 1000
   }
 
   /** @param {string} code */

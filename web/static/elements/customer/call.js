@@ -36,7 +36,6 @@ export class CallStep extends Step {
     flip: toggle("swap", () => this.devices.flip()),
     leave: toggle("hang-up", () => this.#leave()),
   }
-  #origin = 0 // performance.now() when the session's media time was zero
   #facts = { silent: false, blocked: false, level: 4, connectedOnce: false, lostSince: 0 }
   #unread = 0
   #seen = -1 // chat lines already counted
@@ -50,7 +49,7 @@ export class CallStep extends Step {
     this.#call = call
     until(
       signal,
-      call.on("joined", ({ media_time_us }) => this.#setTime(media_time_us)),
+      call.on("joined", ({ media_time_us }) => (visit.origin = performance.now() - media_time_us / 1000)),
       call.on("people", () => this.#showTeller()),
       call.on("condition", () => this.#conditionChanged()),
       call.on("silence", ({ participant }) => this.#hush(participant, true)),
@@ -144,7 +143,6 @@ export class CallStep extends Step {
   #showSession() {
     const { session } = this.visit
     if (!session) return
-    if (session.media_time_us != null) this.#setTime(session.media_time_us)
     const name = session.teller?.name ?? this.#person?.name ?? t("common.teller")
     fill(this.#name, name)
     this.#drawCurtain(name)
@@ -212,6 +210,7 @@ export class CallStep extends Step {
     const told = wanted.map(({ key }) => key).join()
     if (told === this.#told) return
     this.#told = told
+    this.#stage.classList.toggle("down", wanted.some(({ key }) => key === "lost" || key === "still_lost"))
     fill(this.#banners, ...wanted.map((banner) => this.#banner(banner)))
   }
 
@@ -268,13 +267,9 @@ export class CallStep extends Step {
     this.#showBanners()
   }
 
-  /** @param {number} media_time_us */
-  #setTime(media_time_us) {
-    this.#origin = performance.now() - media_time_us / 1000
-  }
-
   #tick() {
-    const words = this.#origin ? clock((performance.now() - this.#origin) / 1000) : ""
+    const { origin } = this.visit
+    const words = origin === null ? "" : clock((performance.now() - origin) / 1000)
     if (this.#time.textContent !== words) fill(this.#time, words)
     this.#showBanners()
   }

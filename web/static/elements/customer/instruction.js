@@ -55,7 +55,7 @@ export class Instruction extends Live {
     fill(this.#picture, icon(passed ? "check" : "info"))
     fill(this.#about, t(`check.${check}`))
     fill(this.#words, passed ? t("customer.guide.passed") : sentence("reason", reason))
-    fill(this.#count)
+    this.#count.hidden = true
   }
 
   /** Whether there is anything to show. */

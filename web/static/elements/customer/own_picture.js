@@ -6,7 +6,7 @@ import { Live } from "../live.js"
 const CARD = 85.6 / 54 // width : height of an ID-1 card
 const FACE = 0.76 // width : height of the oval
 const CELEBRATION = 1600 // ms, as long as the animation of the tick
-const CROP = 0.75 // below this share of the picture's width the whole picture is shown instead
+const CROP = 0.75 // where less than this share would be visible, the whole picture is shown
 
 /**
  * @typedef {import("../../lib/visit.js").Guide} Guide
@@ -80,14 +80,15 @@ export class OwnPicture extends Live {
   }
 
   /**
-   * A card at the picture's edge must not be cut off by a narrow page; a face is in the middle.
+   * A card at the picture's edge must not be cut off; a face is in the middle, and only its top
+   * and chin can be.
    * @param {Guide} guide
    */
   #cropped(guide) {
     const { videoWidth, videoHeight } = this.#video
-    if (guide.mode === "face" || !videoWidth) return false
-    const visible = (this.clientWidth / this.clientHeight) * (videoHeight / videoWidth)
-    return visible < CROP || visible > 1 / CROP
+    if (!videoWidth) return false
+    const across = (this.clientWidth / this.clientHeight) * (videoHeight / videoWidth)
+    return 1 / across < CROP || (guide.mode !== "face" && across < CROP)
   }
 
   /** Where the camera's whole picture lies, parts outside the element included. */
