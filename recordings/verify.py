@@ -270,7 +270,7 @@ class Examination:
                 raise Damaged("key_wrong")
         self._hash, self._signer = preamble.hash, signer
         self.chain = self._signed_chain = preamble.hash
-        self.end = preamble.size
+        self.end = self._signed_end = preamble.size
         self._mark()
 
     def _walk(self) -> None:
@@ -333,6 +333,7 @@ class Examination:
         if record.type in (Type.CHECKPOINT, Type.FINAL):
             self._leaves.clear()
             self.signed, self.signed_us = self.records, record.time_us
+            self._signed_end = record.end
         self._leaves.append((leaf, record.time_us))
         self._entries += record.entry()
         self._types = self._types[1], record.type
@@ -408,7 +409,9 @@ class Examination:
     def _next_signed(self) -> tuple[Record, Checkpoint | None] | None:
         """The first CHECKPOINT or FINAL of this part behind the break whose signature holds."""
         tries = 0
-        start = self.end
+        # Not from the break on: if the length of the record before it was altered, what is signed
+        # may begin earlier.
+        start = self._signed_end
         while start < self.size and tries < SIGNATURE_TRIES:
             piece = self._source.read(start, WINDOW)
             for match in _SIGNED_HEADER.finditer(piece):
