@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiohttp import web
 from sqlalchemy import Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,7 +34,10 @@ from video_bank.secrets import Secrets
 from video_bank.storage import Database, Reader, Tx, new_id, now_us
 from video_bank.storage.tables import staff
 
-__all__ = ["Accounts", "Login", "SignedIn", "StaffMember", "cookie_name", "require"]
+__all__ = ["LOGIN", "Accounts", "Login", "SignedIn", "StaffMember", "cookie_name", "require"]
+
+LOGIN = web.RequestKey("login", Login)
+"""Whose request it is; there when the browser is signed in."""
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from recordings.recorder import Recorder
 from signaling.room import EncodedFrame, Room
 from signaling.sample import Picture, sample
 from signaling.socket import Caller, Connection, Entry, Refused
-from video_bank.accounts import Login
+from video_bank.accounts import LOGIN, Login
 from video_bank.archive import Archive
 from video_bank.bus import LAGGED, Bus
 from video_bank.checks import Checks
@@ -94,7 +94,7 @@ class Calls:
 
     async def admit(self, request: web.Request) -> PageCaller:
         """Who opened this socket."""
-        login: Login | None = request["login"]
+        login = request.get(LOGIN)
         if login is None:
             raise Refused("not_signed_in", 401)
         return PageCaller(login.subject_id, login.role, login.name, login)

@@ -16,7 +16,7 @@ from video_bank.accounts import Accounts, SignedIn
 from video_bank.bus import LocalBus
 from video_bank.config import Config
 from video_bank.errors import Conflict, NotFound, NotSignedIn, TooMany, UserError
-from video_bank.evidence import AUDIT, Timeline, verify
+from video_bank.evidence import AUDIT, Timeline, read_heads, verify
 from video_bank.lockout import FREE
 from video_bank.logins import Logins
 from video_bank.secrets import Secrets
@@ -364,3 +364,37 @@ async def test_the_first_admin(tmp_path: Path, root: Path) -> None:
     again = command("chief")
     assert (again.returncode, again.stdout) == (1, "")
     assert "exists" in again.stderr
+
+
+async def test_the_sweep_ends_logins_and_keeps_the_head(
+    accounts: Accounts,
+    database: Database,
+    config: Config,
+    teller: SignedIn,
+    bus: LocalBus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("video_bank.accounts.SWEEP_S", 0.01)
+    async with database.write() as tx:
+        await tx.execute(update(logins).values(seen_at=now_us() - HOUR_US))
+    async with bus.subscribe(f"login:{teller.login.id}") as events:
+        sweep = asyncio.create_task(accounts.run())
+        async for _, event in events:
+            assert event["data"] == {"reason": "expired"}
+            break
+        await asyncio.sleep(0.1)
+        sweep.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweep
+    (head,) = read_heads(config.data / "audit.heads")  # written once, as it did not move
+    async with database.read() as reader:
+        assert head == await Timeline().head(reader, AUDIT)
+
+
+async def test_the_audit_log_page_by_page(accounts: Accounts, admin: SignedIn) -> None:
+    first = await accounts.audit_log(1)
+    assert [entry["kind"] for entry in first["entries"]] == ["signed_in", "staff_created"]
+    assert first["entries"][0]["actor"] == "Admin (admin)"
+    assert first["entries"][0]["data"] == {"second_factor": False}
+    assert (first["total"], first["pages"]) == (2, 1)
+    assert (await accounts.audit_log(2))["entries"] == []

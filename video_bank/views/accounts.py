@@ -5,7 +5,7 @@ import os
 import segno
 from aiohttp import web
 
-from video_bank.accounts import Login, SignedIn
+from video_bank.accounts import LOGIN, SignedIn
 from video_bank.errors import NotSignedIn
 from video_bank.keys import ACCOUNTS, CONFIG
 from video_bank.permissions import Permission, Role, permissions_of
@@ -52,13 +52,13 @@ async def sign_in(request: web.Request) -> web.Response:
 
 async def sign_out(request: web.Request) -> web.Response:
     """End this login."""
-    await request.app[ACCOUNTS].sign_out(request["login"])
+    await request.app[ACCOUNTS].sign_out(request[LOGIN])
     return _goodbye(request)
 
 
 async def sign_out_everywhere(request: web.Request) -> web.Response:
     """End all logins of this person."""
-    await request.app[ACCOUNTS].sign_out_everywhere(request["login"])
+    await request.app[ACCOUNTS].sign_out_everywhere(request[LOGIN])
     return _goodbye(request)
 
 
@@ -72,14 +72,14 @@ async def change_password(request: web.Request) -> web.Response:
     """Replace the password; the browser gets a new login."""
     data = await body(request)
     signed_in = await request.app[ACCOUNTS].change_password(
-        request["login"], field(data, "old", str), field(data, "new", str)
+        request[LOGIN], field(data, "old", str), field(data, "new", str)
     )
     return _welcome(request, signed_in)
 
 
 async def enrol_totp(request: web.Request) -> web.Response:
     """A new secret, also as a QR code."""
-    secret, uri = await request.app[ACCOUNTS].enrol_totp(request["login"])
+    secret, uri = await request.app[ACCOUNTS].enrol_totp(request[LOGIN])
     qr = segno.make(uri, error="m").svg_inline(scale=5, border=2)
     return web.json_response({"secret": secret, "uri": uri, "qr_svg": qr})
 
@@ -87,13 +87,13 @@ async def enrol_totp(request: web.Request) -> web.Response:
 async def confirm_totp(request: web.Request) -> web.Response:
     """Put the secret in force with its first code."""
     code = field(await body(request), "code", str)
-    await request.app[ACCOUNTS].confirm_totp(request["login"], code)
+    await request.app[ACCOUNTS].confirm_totp(request[LOGIN], code)
     return web.json_response({})
 
 
 async def me(request: web.Request) -> web.Response:
     """Who is signed in here."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     language = request.cookies.get("lang")
     return web.json_response(
         {
@@ -124,7 +124,7 @@ async def list_staff(request: web.Request) -> web.Response:
 async def create_staff(request: web.Request) -> web.Response:
     """A new account with a one-time password."""
     data = await body(request)
-    login: Login = request["login"]
+    login = request[LOGIN]
     member = await request.app[ACCOUNTS].create_staff(
         field(data, "name", str),
         field(data, "display_name", str),
@@ -147,14 +147,14 @@ async def enable(request: web.Request) -> web.Response:
 
 async def _set_disabled(request: web.Request, disabled: bool) -> web.Response:
     await request.app[ACCOUNTS].set_disabled(
-        request.match_info["id"], disabled, by=request["login"]
+        request.match_info["id"], disabled, by=request[LOGIN]
     )
     return web.json_response({})
 
 
 async def reset(request: web.Request) -> web.Response:
     """A new one-time password for somebody who lost theirs."""
-    member = await request.app[ACCOUNTS].reset(request.match_info["id"], by=request["login"])
+    member = await request.app[ACCOUNTS].reset(request.match_info["id"], by=request[LOGIN])
     return web.json_response({"one_time_password": member.password})
 
 

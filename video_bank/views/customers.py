@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from video_bank.accounts import LOGIN
 from video_bank.keys import CONFIG, CUSTOMERS
 from video_bank.logins import SignedIn
 from video_bank.permissions import Permission
@@ -20,7 +21,7 @@ async def accept(request: web.Request) -> web.Response:
     """Open the visit a personal link stands for."""
     token = field(await body(request), "token", str)
     signed_in = await request.app[CUSTOMERS].accept(
-        token, client_address(request), request["login"]
+        token, client_address(request), request.get(LOGIN)
     )
     return _welcome(request, signed_in)
 
@@ -55,7 +56,7 @@ async def invite(request: web.Request) -> web.Response:
     """Make a personal link."""
     data = await body(request)
     invitation = await request.app[CUSTOMERS].invite(
-        request["login"],
+        request[LOGIN],
         field(data, "name", str),
         optional(data, "phone", str),
         optional(data, "business", str),
@@ -67,7 +68,7 @@ async def invite(request: web.Request) -> web.Response:
 
 async def invitations(request: web.Request) -> web.Response:
     """The links one made."""
-    return web.json_response(await request.app[CUSTOMERS].invitations(request["login"]))
+    return web.json_response(await request.app[CUSTOMERS].invitations(request[LOGIN]))
 
 
 routes = [

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from video_bank.accounts import Login, cookie_name, require
+from video_bank.accounts import LOGIN, Login, cookie_name, require
 from video_bank.config import Config
 from video_bank.errors import NotAllowed, NotSignedIn, UserError
 from video_bank.keys import ACCOUNTS, CONFIG, PAGES
@@ -117,10 +117,11 @@ def _route(request: web.Request) -> str:
 @web.middleware
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Find the login of the request's cookie; none is an answer too."""
-    request["login"] = None
     cookie = request.cookies.get(cookie_name(request.app[CONFIG]))
     if cookie and not request.path.startswith("/static/"):
-        request["login"] = await request.app[ACCOUNTS].find_login(cookie)
+        login = await request.app[ACCOUNTS].find_login(cookie)
+        if login is not None:
+            request[LOGIN] = login
     return await handler(request)
 
 
@@ -128,7 +129,7 @@ def permitted(route: Route) -> Handler:
     """The route's handler behind its permission and the checks against forged requests."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        login: Login | None = request["login"]
+        login = request.get(LOGIN)
         if request.method not in SAFE_METHODS:
             # Signing in anew needs no token of the login before it: a page that another app
             # opened was sent without the cookie, and so without a token.

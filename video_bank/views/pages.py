@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from video_bank.accounts import Login
+from video_bank.accounts import LOGIN
 from video_bank.keys import CONFIG, PAGES
 from video_bank.pages import LANGUAGES
 from video_bank.permissions import Permission
@@ -20,7 +20,7 @@ def language(request: web.Request) -> str:
 
 async def render(request: web.Request, template: str, page: str, area: str) -> web.Response:
     """The page for whoever asks."""
-    login: Login | None = request["login"]
+    login = request.get(LOGIN)
     html = request.app[PAGES].render(
         template,
         language(request),

@@ -3,7 +3,7 @@
 from aiohttp import web
 from sqlalchemy import RowMapping
 
-from video_bank.accounts import Login
+from video_bank.accounts import LOGIN
 from video_bank.errors import NotFound
 from video_bank.keys import SESSIONS
 
@@ -15,7 +15,7 @@ async def own(request: web.Request) -> RowMapping:
         NotFound: there is none, or it is somebody else's: the answer is the same, so that ids
             cannot be probed.
     """
-    login: Login = request["login"]
+    login = request[LOGIN]
     row = await request.app[SESSIONS].get(request.match_info["session"])
     part = row["customer_id"] if login.kind == "customer" else row["teller_id"]
     if part != login.subject_id:

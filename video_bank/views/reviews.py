@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from video_bank.accounts import Login
+from video_bank.accounts import LOGIN
 from video_bank.errors import UserError
 from video_bank.keys import ARCHIVE, BUSINESSES, REVIEWS
 from video_bank.permissions import Permission
@@ -29,7 +29,7 @@ async def businesses(request: web.Request) -> web.Response:
 
 async def view(request: web.Request) -> web.Response:
     """Open a session for viewing; the audit entry is written before anything is shown."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     reason = text((await body(request)).get("reason"), least=4, most=500)
     session = request.match_info["session"]
     opened = await request.app[REVIEWS].open(session, login.subject_id, reason)
@@ -38,7 +38,7 @@ async def view(request: web.Request) -> web.Response:
 
 async def unmask(request: web.Request) -> web.Response:
     """The customer's name, phone and ID number in full, for a reason that is kept."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     reason = text((await body(request)).get("reason"), least=4, most=500)
     session = request.match_info["session"]
     return web.json_response(
@@ -53,7 +53,7 @@ async def verify(request: web.Request) -> web.Response:
 
 async def picture(request: web.Request) -> web.Response:
     """A Finding's evidence, inside a viewing."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     names = request.match_info
     jpeg = await request.app[REVIEWS].picture(
         names["viewing"], login.subject_id, names["finding"], names["name"]
@@ -63,7 +63,7 @@ async def picture(request: web.Request) -> web.Response:
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """One participant's recorded picture and sound, decrypted by ranges while reading."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     names = request.match_info
     session = await request.app[REVIEWS].viewing(names["viewing"], login.subject_id)
     try:

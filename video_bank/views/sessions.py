@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import RowMapping
 
-from video_bank.accounts import Login
+from video_bank.accounts import LOGIN
 from video_bank.keys import (
     ACCOUNTS,
     BUSINESSES,
@@ -59,7 +59,7 @@ async def customer_view(app: web.Application, row: RowMapping) -> dict[str, Any]
 
 async def visit(request: web.Request) -> web.Response:
     """Everything the customer's page needs to begin, or to come back."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     app = request.app
     row = await app[SESSIONS].newest_of(login.subject_id)
     consents = app[CONSENTS]
@@ -89,7 +89,7 @@ async def visit(request: web.Request) -> web.Response:
 
 async def join(request: web.Request) -> web.Response:
     """Join the line."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     data = await body(request)
     session = await request.app[SESSIONS].join(
         login.subject_id,
@@ -106,7 +106,7 @@ async def join(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """The session, as the caller's role sees it."""
     row = await own(request)
-    if request["login"].kind == "customer":
+    if request[LOGIN].kind == "customer":
         return web.json_response(await customer_view(request.app, row))
     return web.json_response(await teller_view(request.app, row))
 
@@ -120,7 +120,7 @@ async def leave(request: web.Request) -> web.Response:
 
 async def chat(request: web.Request) -> web.Response:
     """Say something in writing."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     row = await own(request)
     said = (await body(request)).get("text")
     await request.app[CONVERSATION].say(row["id"], login.subject_id, login.role, said)

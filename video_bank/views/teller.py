@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import RowMapping
 
-from video_bank.accounts import Login
+from video_bank.accounts import LOGIN
 from video_bank.errors import UserError
 from video_bank.keys import (
     ACCOUNTS,
@@ -71,7 +71,7 @@ async def checks_view(app: web.Application, row: RowMapping) -> list[dict[str, A
 
 async def desk(request: web.Request) -> web.Response:
     """The status bar: own state, the line, the day."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     line, sessions = request.app[LINE], request.app[SESSIONS]
     mine = line.desk(login.subject_id)
     offer = None
@@ -94,7 +94,7 @@ async def desk(request: web.Request) -> web.Response:
 
 async def set_state(request: web.Request) -> web.Response:
     """Ready for customers, or away."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     state = field(await body(request), "state", str)
     if state not in ("ready", "away"):
         raise UserError("unknown_state")
@@ -105,7 +105,7 @@ async def set_state(request: web.Request) -> web.Response:
 
 async def accept(request: web.Request) -> web.Response:
     """Take the customer who rings."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     session = request.match_info["session"]
     await request.app[CALLS].accept(session, login.subject_id)
     row = await request.app[SESSIONS].get(session)
@@ -114,7 +114,7 @@ async def accept(request: web.Request) -> web.Response:
 
 async def decline(request: web.Request) -> web.Response:
     """Let somebody else take the customer who rings."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     await request.app[LINE].decline(request.match_info["session"], login.subject_id)
     return web.json_response({})
 
@@ -135,7 +135,7 @@ async def stop_check(request: web.Request) -> web.Response:
 
 async def correct(request: web.Request) -> web.Response:
     """Correct a field the machine has read; its own reading stays beside the correction."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     row = await own(request)
     data = await body(request)
     await request.app[FINDINGS].correct(
@@ -159,7 +159,7 @@ async def picture(request: web.Request) -> web.Response:
 
 async def hold(request: web.Request) -> web.Response:
     """Put the call on hold, or take it up again."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     row = await own(request)
     on = field(await body(request), "on", bool)
     await request.app[CALLS].hold(row["id"], login.subject_id, on)
@@ -168,7 +168,7 @@ async def hold(request: web.Request) -> web.Response:
 
 async def mute(request: web.Request) -> web.Response:
     """Silence or blank a participant for the others."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     row = await own(request)
     data = await body(request)
     await request.app[CALLS].mute(
@@ -183,7 +183,7 @@ async def mute(request: web.Request) -> web.Response:
 
 async def notes(request: web.Request) -> web.Response:
     """Save the teller's notes."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     row = await own(request)
     written = (await body(request)).get("text")
     await request.app[CONVERSATION].take_notes(row["id"], login.subject_id, written)
@@ -192,7 +192,7 @@ async def notes(request: web.Request) -> web.Response:
 
 async def decide(request: web.Request) -> web.Response:
     """Approve, refuse or refer."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     row = await own(request)
     data = await body(request)
     await request.app[CHECKS].decide(
@@ -203,7 +203,7 @@ async def decide(request: web.Request) -> web.Response:
 
 async def end(request: web.Request) -> web.Response:
     """End the conversation."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     row = await own(request)
     await request.app[CALLS].end(row["id"], f"staff:{login.subject_id}", "teller_ended")
     return web.json_response({})
@@ -211,7 +211,7 @@ async def end(request: web.Request) -> web.Response:
 
 async def close(request: web.Request) -> web.Response:
     """Finish wrapping up."""
-    login: Login = request["login"]
+    login = request[LOGIN]
     row = await own(request)
     await request.app[SESSIONS].close(row["id"], login.subject_id)
     request.app[LINE].closed(row["id"])
