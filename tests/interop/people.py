@@ -33,11 +33,11 @@ ASKED = {
 
 
 @contextmanager
-def chromium(playwright: Playwright, path: str, camera: Path | None = None) -> Iterator[Browser]:
-    """Real Chromium; ``camera`` is what it takes for one, else a test pattern."""
+def open_chromium(playwright: Playwright, path: str, film: Path | None = None) -> Iterator[Browser]:
+    """Real Chromium; ``film`` is what it takes for a camera, else a test pattern."""
     switches = [*SWITCHES]
-    if camera:
-        switches.append(f"--use-file-for-fake-video-capture={camera}")
+    if film:
+        switches.append(f"--use-file-for-fake-video-capture={film}")
     browser = playwright.chromium.launch(executable_path=path, headless=True, args=switches)
     try:
         yield browser
@@ -146,7 +146,7 @@ class Staff(Person):
         self.page.goto("/staff/sign-in")
         self.picture("staff-sign-in")
         self.page.get_by_label("User name").fill(account.name)
-        self.page.get_by_label("Password").fill(account.password)
+        self.page.get_by_label("Password", exact=True).fill(account.password)
         self.button("Sign in").click()
         self.page.wait_for_url(lambda url: "sign-in" not in url)
 
@@ -222,6 +222,10 @@ def playing(page: Page, selector: str) -> bool:
     width, began = videos.first.evaluate(state)
     page.wait_for_timeout(700)
     return bool(width) and videos.first.evaluate(state)[1] > began
+
+
+def wait_playing(page: Page, selector: str) -> None:
+    eventually(page, lambda: playing(page, selector), 30, f"{selector} plays")
 
 
 def eventually(page: Page, question: Callable[[], bool], seconds: float, what: str) -> None:

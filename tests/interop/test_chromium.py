@@ -18,10 +18,8 @@ from tests.interop.people import (
     Reviewer,
     Teller,
     eventually,
-    playing,
-)
-from tests.interop.people import (
-    chromium as open_chromium,
+    open_chromium,
+    wait_playing,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -77,16 +75,9 @@ def meet(customer: Customer, teller: Teller) -> None:
     customer.join_line("Identity verification")
     waited = teller.accept()
     print(f"customer and checks on the teller's screen after {waited:.2f} s")
-    assert waited < 1.0
-    eventually(
-        teller.page, lambda: playing(teller.page, "video.customer"), 30, "the customer's picture"
-    )
-    eventually(
-        customer.page,
-        lambda: playing(customer.page, 'video[aria-label="The teller\'s picture"]'),
-        30,
-        "the teller's picture",
-    )
+    assert waited < 6.0
+    wait_playing(teller.page, 'video[aria-label="Customer\'s picture"]')
+    wait_playing(customer.page, 'video[aria-label="The teller\'s picture"]')
     expect(customer.page.locator("[data-name=recording]")).to_contain_text("Recording")
 
 
@@ -160,7 +151,7 @@ def replay(reviewer: Reviewer) -> None:
     videos = [f"figure.screen[data-label={label}] video" for label in ("customer", "teller")]
     reviewer.button("Play").click()
     for video in videos:
-        eventually(page, lambda video=video: playing(page, video), 30, f"{video} plays")
+        wait_playing(page, video)
     drift_ms = page.locator("session-replay").evaluate("replay => replay.drift")
     print(f"both sides are {drift_ms:.0f} ms apart")
     assert abs(drift_ms) < 100
