@@ -31,6 +31,8 @@ MODES = {"id_card_front": "card_front", "id_card_back": "card_back"}
 """What the customer is asked to show; everything else looks at the face."""
 RATES = {"liveness": 10.0, "face_match": 4.0, "id_card_front": 4.0, "id_card_back": 4.0}
 """Pictures a second: a blink lasts 0.1–0.3 s; a card is read far slower than it is shown."""
+GUIDE_EVERY_S = 0.25
+"""A new instruction is told at once; progress and position of one that stands, this often."""
 PICTURE_GAP_S = 5.0
 """Without a picture for this long the customer is told that the camera is not seen."""
 
@@ -71,6 +73,7 @@ class Examination:
     attempts: dict[str, int] = field(default_factory=dict)
     running: str | None = None
     guide: dict[str, Any] | None = None
+    guided_at: float = 0.0
     portrait: bytes | None = None
     "The card's portrait (JPEG), in memory for the length of the session only."
     front: Mapping[str, Any] = field(default_factory=dict)
@@ -322,8 +325,11 @@ class Checks:
                 "deadline_s": guidance.deadline_s,
                 "quad": guidance.quad,
             }
-        if data == examination.guide:
+        now, before = asyncio.get_running_loop().time(), examination.guide or {}
+        asked_anew = any(data.get(key) != before.get(key) for key in ("check", "hint", "prompt"))
+        if data == before or not asked_anew and now - examination.guided_at < GUIDE_EVERY_S:
             return
+        examination.guided_at = now
         examination.guide = data if guidance is not None else None
         for topic in (f"customer:{examination.customer}", f"staff:{examination.teller}"):
             self._bus.publish(topic, {"topic": "guide", "data": data})
