@@ -163,16 +163,16 @@ function prompts(finding) {
   return el("ol", { class: "prompts" }, ...asked.map(prompt))
 }
 
-/** @param {{prompt: string, followed?: boolean, done?: boolean, seconds?: number|null}} asked */
-function prompt(asked) {
-  const followed = asked.followed ?? asked.done ?? false
+/** @param {{prompt: string, followed: boolean, asked_us: number, seen_us: number|null}} asked */
+function prompt({ prompt, followed, asked_us, seen_us }) {
+  const seconds = seen_us === null ? null : ((seen_us - asked_us) / 1e6).toFixed(1)
   const words = t(followed ? "finding.followed" : "finding.not_followed")
   return el(
     "li",
     { data: { tone: followed ? "good" : "bad" } },
     icon(followed ? "check" : "close"),
-    el("span", {}, t(`hint.${asked.prompt}`)),
-    el("span", { class: "quiet" }, asked.seconds ? t("finding.after", { seconds: asked.seconds.toFixed(1) }) : words),
+    el("span", {}, t(`hint.${prompt}`)),
+    el("span", { class: "quiet" }, seconds === null ? words : t("finding.after", { seconds })),
   )
 }
 

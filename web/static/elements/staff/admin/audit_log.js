@@ -10,8 +10,6 @@ import { attempt } from "../tell.js"
 const COLUMNS = ["seq", "at", "actor", "kind", "about"]
 
 class AuditLog extends Live {
-  #page = 1
-
   connect() {
     this.#list(1)
   }
@@ -20,23 +18,18 @@ class AuditLog extends Live {
   async #list(page) {
     const answer = await attempt(get(`/api/audit?page=${page}`))
     if (!answer) return
-    const entries = Array.isArray(answer) ? answer : answer.entries
-    this.#page = page
-    fill(find("[data-part=entries]", this), ...entries.map(row))
-    fill(find("[data-part=pages]", this), ...this.#pages(entries, answer.total))
+    fill(find("[data-part=entries]", this), ...answer.entries.map(row))
+    fill(find("[data-part=pages]", this), ...this.#pages(answer))
   }
 
-  /**
-   * @param {any[]} entries
-   * @param {number|undefined} total
-   */
-  #pages(entries, total) {
-    const last = entries.length === 0 || entries.at(-1).seq <= 1 || (total !== undefined && entries.length >= total)
-    const turn = (/** @type {number} */ by) => () => this.#list(this.#page + by)
+  /** @param {{page: number, pages: number}} answer */
+  #pages({ page, pages }) {
+    if (pages <= 1) return []
+    const turn = (/** @type {number} */ by) => () => this.#list(page + by)
     return [
-      el("button", { type: "button", class: "button small", disabled: this.#page === 1, onclick: turn(-1) }, t("review.newer")),
-      el("span", { class: "number quiet" }, t("review.page", { page: this.#page })),
-      el("button", { type: "button", class: "button small", disabled: last, onclick: turn(1) }, t("review.older")),
+      el("button", { type: "button", class: "button small", disabled: page <= 1, onclick: turn(-1) }, t("review.newer")),
+      el("span", { class: "number quiet" }, t("review.page", { page, pages })),
+      el("button", { type: "button", class: "button small", disabled: page >= pages, onclick: turn(1) }, t("review.older")),
     ]
   }
 }

@@ -14,11 +14,11 @@
  */
 
 /** Above this a video is moved to its place at once, in seconds; below it, it is nudged. */
-const JUMP = 0.25
+const JUMP = 0.15
 /** Below this a video is left alone, in seconds: a third of what an eye notices. */
 const QUIET = 0.012
 /** The most a nudge changes the speed: voices stay natural. */
-const NUDGE = 0.12
+const NUDGE = 0.2
 
 /**
  * The instant the last stream ends.
@@ -75,6 +75,6 @@ export function gaps(streams) {
 export function steer(drift, speed) {
   if (Math.abs(drift) > JUMP * Math.max(1, speed)) return { jump: true, rate: speed }
   if (Math.abs(drift) < QUIET) return { jump: false, rate: speed }
-  const nudge = Math.max(-NUDGE, Math.min(NUDGE, -2 * drift))
+  const nudge = Math.max(-NUDGE, Math.min(NUDGE, -3 * drift))
   return { jump: false, rate: speed * (1 + nudge) }
 }

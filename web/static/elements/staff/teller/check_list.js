@@ -2,7 +2,7 @@
 
 import { post } from "../../../lib/api.js"
 import { el, fill, find, icon } from "../../../lib/html.js"
-import { known, t } from "../../../lib/i18n.js"
+import { instant, known, t } from "../../../lib/i18n.js"
 import { Live } from "../../live.js"
 import { askReason } from "../dialog.js"
 import { checkName, fieldName, findingView } from "../finding.js"
@@ -14,6 +14,7 @@ import { attempt } from "../tell.js"
 class CheckList extends Live {
   #session = ""
   #talking = false
+  #newest = ""
   /** @type {Check[]} */
   #checks = []
   /** What each row was made from, so that a row is made again only when it changed.
@@ -30,7 +31,21 @@ class CheckList extends Live {
       all: view.checks.length,
     })
     view.checks.forEach((/** @type {Check} */ check, /** @type {number} */ at) => this.#row(check, at))
+    this.#follow(view.checks)
     if (view.guide) this.guide(view.guide)
+  }
+
+  /**
+   * A new finding is brought into sight, unless the teller is writing.
+   * @param {Check[]} checks
+   */
+  #follow(checks) {
+    const done = checks.filter(({ finding }) => finding !== null)
+    const newest = done.sort((a, b) => instant(b.finding?.at ?? 0) - instant(a.finding?.at ?? 0))[0]
+    if (!newest?.finding || newest.finding.id === this.#newest) return
+    this.#newest = newest.finding.id
+    if (document.activeElement?.matches("textarea, input")) return
+    this.querySelector(`[data-check="${CSS.escape(newest.check)}"]`)?.scrollIntoView({ block: "nearest" })
   }
 
   /** @param {number} at which check, from 0 */
@@ -92,13 +107,14 @@ class CheckList extends Live {
    * @param {number} at
    */
   #head(check, at) {
-    const running = check.state === "running" || check.state === "queued"
+    const running = check.state === "running"
+    const again = check.state === "waiting" && check.attempts > 0
     return el(
       "div",
       { class: "check-head" },
       el("kbd", { "aria-hidden": "true" }, String(at + 1)),
       el("h3", {}, checkName(check.check)),
-      running ? mark("busy", t("check.running")) : check.finding ? verdictMark(check.finding.verdict) : mark("none", t("check.waiting")),
+      running ? mark("busy", t("check.running")) : again ? mark("busy", t("check.again")) : check.finding ? verdictMark(check.finding.verdict) : mark("none", t("check.waiting")),
       this.#talking && (running ? this.#act(check, "stop") : this.#act(check, check.attempts > 0 ? "retry" : "start")),
     )
   }

@@ -7,7 +7,7 @@ import { Live } from "../../live.js"
 class TellerStatus extends Live {
   /** @param {AbortSignal} signal */
   connect(signal) {
-    for (const button of this.querySelectorAll("[data-state]"))
+    for (const button of this.querySelectorAll("button[data-state]"))
       button.addEventListener("click", (event) => wish(event), { signal })
     find("[data-act=help]", this).addEventListener("click", help, { signal })
   }
@@ -21,7 +21,7 @@ class TellerStatus extends Live {
     }
     const place = find("[data-part=state]", this)
     place.textContent = t(`teller.state.${state}`)
-    place.dataset.state = state
+    place.dataset.now = state
     place.hidden = !busy
     this.queue(queue)
     this.#put("served", today.served)
