@@ -41,6 +41,9 @@ LOGIN = web.RequestKey("login", Login)
 
 logger = logging.getLogger(__name__)
 
+REFUSAL_S = 0.3
+"""A refused sign-in is answered after so long: far more than any of its reasons takes to find."""
+
 SWEEP_S = 30
 AUDIT_PAGE = 50
 """Entries on a page of the audit log."""
@@ -120,6 +123,15 @@ class Accounts:
         two alike, and as slowly, whether or not there is such a name.
         """
         self._address_rate.take(address)
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            return await self._sign_in(name, password, totp_code)
+        except UserError:
+            await asyncio.sleep(max(0.0, started + REFUSAL_S - clock()))
+            raise
+
+    async def _sign_in(self, name: str, password: str, totp_code: str | None) -> SignedIn:
         if len(password) > MOST:
             raise UserError("bad_request", field="password")
         name = _sign_in_name(name)

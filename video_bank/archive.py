@@ -20,7 +20,7 @@ from recordings.recorder import Recorder
 from recordings.recovery import recover
 from recordings.replay import WebmView, streams
 from recordings.store import LocalStore
-from recordings.verify import verify_part
+from recordings.verify import Status, Verdict, verify_part
 from video_bank.errors import NotFound
 from video_bank.storage import Database, now_us
 from video_bank.storage import tables as t
@@ -122,17 +122,17 @@ class Archive:
         await asyncio.to_thread(self.store.path(sealed.name).unlink)
         await self._forget(sealed.part_id)
 
-    async def recover(self, session: str) -> str:
+    async def recover(self, session: str) -> str | None:
         """Close what a crash left open, by a signed statement beside the file.
 
-        Answers with the session's verdict: the worst of its parts'.
+        Answers with the session's verdict, the worst of its parts'; None when all were sealed.
         """
         async with self._db.read() as c:
             parts = (await c.execute(_parts_of(session))).mappings().all()
-        for part in parts:
-            if part["sealed_at"] is None:
-                await self._recover(part)
-        return await self._worst(session)
+        left = [part for part in parts if part["sealed_at"] is None]
+        for part in left:
+            await self._recover(part)
+        return await self._worst(session) if left else None
 
     async def _recover(self, part: RowMapping) -> None:
         await self._close(part["name"], "the server ended without closing it")
@@ -173,10 +173,15 @@ class Archive:
 
     async def _verify(self, name: str) -> dict[str, Any]:
         """Check one part with the public key alone, every byte of it."""
-        verdict = await asyncio.to_thread(verify_part, self.store, name, self._trust)
+        try:
+            verdict = await asyncio.to_thread(verify_part, self.store, name, self._trust)
+        except OSError as error:
+            # A file that is gone or cannot be read proves nothing; the page says which.
+            reason = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+            verdict = Verdict(name, Status.INCOMPLETE, reason)
         return {
             "name": name,
-            "verdict": verdict.status,
+            "verdict": str(verdict.status),
             "reason": verdict.reason,
             "record": verdict.record,
             "time_us": verdict.time_us,

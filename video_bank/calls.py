@@ -246,8 +246,9 @@ class Calls:
         for session in await self._sessions.unfinished():
             verdict = await self._archive.recover(session)
             await self._sessions.interrupt(session)
-            await self._sessions.seal(session, verdict)
-            log.warning("- session %s was cut by a crash, recording: %s", session, verdict)
+            if verdict is not None:
+                await self._sessions.seal(session, verdict)
+            log.warning("- session %s was cut, its recording: %s", session, verdict or "sealed")
         for session, teller in await self._sessions.offered():
             await self._sessions.back_to_line(session, "withdraw", teller)
         # Whoever waited has lost the socket too: the page has as long to come back as any other.

@@ -68,8 +68,9 @@ class Line:
 
     @property
     def working(self) -> int:
-        """Tellers who serve now or would."""
-        return sum(desk.state != "away" for desk in self._desks.values())
+        """Tellers who serve now or would: at a desk that is not away, with a page open."""
+        desks = self._desks.values()
+        return sum(desk.state != "away" and desk.pages > 0 for desk in desks)
 
     # -- what tellers do ------------------------------------------------------------------
 

@@ -353,8 +353,10 @@ class Sessions:
     async def interrupt(self, session: str) -> None:
         """The server died under the call and has found the session again."""
         async with self.change(session) as change:
-            ended = change.row["ended_at"] or now_us()
-            await change.move("crash", ended_at=ended, closed_at=now_us(), end_reason="interrupted")
+            ended, reason = change.row["ended_at"] or now_us(), change.row["end_reason"]
+            await change.move(
+                "crash", ended_at=ended, closed_at=now_us(), end_reason=reason or "interrupted"
+            )
             await change.enter("recovered", "server")
 
     async def hold(self, session: str, teller: str, on: bool) -> None:

@@ -144,7 +144,7 @@ def _sqlite_engine(
     query_only: bool = False,
     pool_size: int = 4,
 ) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=pool_size, max_overflow=0)
+    engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, hide_parameters=True)
 
     def connected(connection: Any, _record: object) -> None:
         # The driver must not begin transactions of its own; `began` below does.
@@ -166,7 +166,10 @@ def _sqlite_engine(
 
 
 def _postgresql(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    engine = create_async_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+    # hide_parameters, here as there: an error's text goes to the log, people's data must not.
+    engine = create_async_engine(
+        url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True
+    )
     readers = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     writer = engine.execution_options(isolation_level="READ COMMITTED")
 
