@@ -56,6 +56,7 @@ class Peer:
         self._on_media = on_media
         self._link = Link(media_time)
         self._own_ssrc = 0
+        self._connected_at: float | None = None
         self._connection = ForwardingConnection(addresses, self._link)
         self._connection.on("connectionstatechange", self._state_changed)
         self._deadline: asyncio.TimerHandle | None = None
@@ -136,9 +137,14 @@ class Peer:
 
     @property
     def heard_at(self) -> float | None:
-        """When the last media packet came (monotonic seconds); None before the first."""
+        """When the last media packet came, at first when it could have come (monotonic seconds).
+
+        None while nothing is to be expected.
+        """
+        if not self.uplinks or self._connected_at is None:
+            return None
         heard = [one.heard_at for one in self.uplinks.values() if one.heard_at is not None]
-        return max(heard, default=None)
+        return max(heard, default=self._connected_at)
 
     def quality(self) -> tuple[float, float, float | None]:
         """Of what comes in: kbit/s, share lost, and the round trip in milliseconds."""
@@ -160,6 +166,7 @@ class Peer:
             return
         if state == "connected" and not self.connected:
             self.connected = True
+            self._connected_at = time.monotonic()
             self._on_change()
         elif state in ("failed", "closed"):
             self._end()

@@ -16,7 +16,7 @@ from typing import Protocol
 from signaling import messages
 from signaling.frames import Frame
 from signaling.ice import LOOPBACK
-from signaling.peer import Kind, Peer
+from signaling.peer import Kind, OfferRefused, Peer
 from signaling.rate import signal_level
 from signaling.stream import Uplink
 
@@ -139,17 +139,21 @@ class Room:
     # --- coming and going -----------------------------------------------------------------
 
     def join(self, participant: str, role: str, name: str, connection: Listener | None) -> None:
-        """Let somebody in, or back in. A second page of the same person ends the first."""
+        """Let somebody in, or back in. A second page of the same person ends the first.
+
+        The newcomer is told of later changes; what there is now tells `view`.
+        """
         person = self.participants.get(participant)
         if person is None:
             person = self.participants[participant] = Participant(participant, role, name)
-        previous, person.connection = person.connection, connection
-        person.role, person.name, person.last_view = role, name, None
+        previous, person.connection = person.connection, None
+        person.role, person.name = role, name
         if previous is not None and previous is not connection:
             previous.close("elsewhere")
         if self._ticker is None and not self._closed:
             self._ticker = asyncio.create_task(self._tick(), name=f"room {self.name}")
         self.sync()
+        person.connection, person.last_view = connection, self.view(participant)
 
     def detach(self, participant: str, connection: Listener) -> None:
         """A signalling connection is gone; the participant and the media stay."""
@@ -170,8 +174,11 @@ class Room:
     async def offer(self, participant: str, sdp: str) -> str:
         """Answer an offer with a new connection that replaces the participant's former one.
 
-        Raises OfferRefused; then the former connection stays as it was.
+        Call `sync` when the answer is on its way. Raises OfferRefused; then the former
+        connection stays as it was.
         """
+        if participant not in self.participants:
+            raise OfferRefused("not_in_a_room", "Join a room first.")
         peer = Peer(
             addresses=self._addresses,
             media_time=self._media_time,
@@ -186,15 +193,14 @@ class Room:
         person = self.participants.get(participant)
         if person is None or self._closed:
             self._retire(peer)
-            raise RuntimeError("the participant left while connecting")
+            raise OfferRefused("not_in_a_room", "You have left the room.")
         former, person.peer = person.peer, peer
         person.shown = {}
         self._retire(former)
-        self.sync()
         return answer
 
     async def close(self) -> None:
-        """Close all media and say goodbye to everybody. The room cannot be used again."""
+        """Close all media. The room cannot be used again; the signalling connections stay."""
         self._closed = True
         if self._ticker is not None:
             self._ticker.cancel()
@@ -429,7 +435,7 @@ class Room:
 
     def _measure(self, person: Participant) -> None:
         """Tell everybody how well this participant's media arrives."""
-        if person.peer is None or not person.peer.connected:
+        if person.peer is None or not person.peer.connected or not person.peer.uplinks:
             return
         kbps, loss, rtt_ms = person.peer.quality()
         video = person.camera

@@ -22,7 +22,7 @@ from signaling.room import EncodedFrame, Room
 
 log = logging.getLogger(__name__)
 
-BACKLOG_FRAMES = 60
+BACKLOG_FRAMES = 300
 "Frames waiting for the decoder before it skips to the next key frame."
 
 

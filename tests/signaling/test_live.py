@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
+import random
 import threading
 import time
 
@@ -11,6 +14,7 @@ import pytest
 from signaling import forward, peer
 from signaling.room import EncodedFrame, Room
 from signaling.sample import sample
+from signaling.stream import Downlink, Uplink
 from tests.signaling.robot import Robot, Stage, shows, stage, until
 
 
@@ -148,6 +152,7 @@ async def test_hold_stops_what_others_get_and_not_the_recording() -> None:
         frames: list[EncodedFrame] = []
         scene.room.subscribe("ann", frames.append)
         ann, bob = await pair(scene)
+        await until(lambda: "0" in ann.frames and "0" in bob.frames)
         scene.room.hold(True)
         await asyncio.sleep(0.5)
         counts = [len(robot.frames[mid]) for robot in (ann, bob) for mid in ("0", "1")]
@@ -166,6 +171,7 @@ async def test_hold_stops_what_others_get_and_not_the_recording() -> None:
 async def test_the_server_mutes_one_kind_of_one_person() -> None:
     async with stage() as scene:
         ann, bob = await pair(scene)
+        await until(lambda: "0" in ann.frames and "0" in bob.frames)
         scene.room.mute("ann", "audio", True)
         view = await bob.expect("participants", lambda m: not m["participants"][0]["microphone"])
         assert view["participants"][0]["camera"] and view["participants"][1]["microphone"]
@@ -224,6 +230,42 @@ async def test_silence_is_told_and_its_end() -> None:
             sender.replaceTrack(track)
         assert (await bob.expect("resumed"))["participant"] == "ann"
         assert [who for who, _ in told] == ["ann", "ann"]
+
+
+async def test_a_lossy_line_loses_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each twentieth datagram is lost on the way in; the recording still gets the frames."""
+    dice = random.Random(7)
+    async with stage() as scene:
+        ann, bob = await pair(scene)
+        assert ann.connection is not None
+        transport = ann.connection.getTransceivers()[0].sender.transport.transport
+        ice = transport._connection._nominated[1].protocol
+        deliver = ice.send_data
+
+        async def lossy(data: bytes, address: tuple[str, int]) -> None:
+            if dice.random() > 0.05:
+                await deliver(data, address)
+
+        monkeypatch.setattr(ice, "send_data", lossy)
+        frames: list[EncodedFrame] = []
+        scene.room.subscribe("ann", frames.append)
+        await asyncio.sleep(4)
+        video = [one.time_us for one in frames if one.kind == "video"]
+        gaps = [b - a for a, b in itertools.pairwise(video)]
+        assert len(video) > 40 and max(gaps) < 1_000_000
+        seen = [at for at, _ in bob.frames["1"] if at > time.monotonic() - 3]
+        assert max(b - a for a, b in itertools.pairwise(seen)) < 1.5
+
+
+async def test_nothing_is_left_after_calls() -> None:
+    for _ in range(3):
+        async with stage() as scene:
+            await pair(scene)
+        del scene
+    await asyncio.sleep(0.1)
+    gc.collect()
+    ours = (peer.Peer, Uplink, Downlink, forward.ForwardingConnection, Room)
+    assert [one for one in gc.get_objects() if isinstance(one, ours)] == []
 
 
 async def test_everything_is_closed_at_the_end() -> None:
