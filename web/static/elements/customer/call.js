@@ -12,6 +12,7 @@ import { OwnPicture } from "./own_picture.js"
 import { Step, confirm, failure } from "./step.js"
 
 const OPENING = 4 * 1000 // ms to wait for camera and microphone before entering without them
+const RING = 200 // ms of vibration: it is your turn
 const DONE = [60, 40, 90] // ms of vibration: a check has passed
 
 /** @typedef {import("../../lib/call.js").Person} Person */
@@ -63,8 +64,7 @@ export class CallStep extends Step {
     this.#showSession()
     this.#showGuide()
     this.#showControls()
-    chime().catch(() => {}) // a page that was never touched may not make a sound
-    navigator.vibrate?.(200)
+    this.#ring()
   }
 
   disconnect() {
@@ -90,6 +90,12 @@ export class CallStep extends Step {
       el("div", { class: "over controls", role: "toolbar", "aria-label": t("customer.call.controls") }, microphone, camera, flip, chat, leave),
     )
     fill(this, this.#stage, this.#chat)
+  }
+
+  #ring() {
+    if (!touched()) return
+    navigator.vibrate?.(RING)
+    chime()
   }
 
   /** Enter with what is open by then; a device that opens later is put in without a new offer. */
@@ -181,9 +187,8 @@ export class CallStep extends Step {
   #showGuide() {
     const { guide } = this.visit
     this.#instruction.guide(guide)
-    this.#own.guide(guide)
     this.#stage.classList.toggle("guided", Boolean(guide))
-    this.#stage.classList.toggle("card-guided", Boolean(guide && guide.mode !== "face"))
+    this.#own.guide(guide) // after the picture has got its size
     if (guide && !this.#chat.hidden && innerWidth < 900) this.#closeChat()
   }
 
@@ -193,7 +198,7 @@ export class CallStep extends Step {
     this.#instruction.finding(finding)
     if (finding.verdict !== "passed") return
     this.#own.celebrate()
-    navigator.vibrate?.(DONE)
+    if (touched()) navigator.vibrate?.(DONE)
   }
 
   #showBanners() {
@@ -339,6 +344,11 @@ export class CallStep extends Step {
     if (!sure) return
     await this.visit.leave().catch((error) => fill(this.#banners, failure(error)))
   }
+}
+
+/** A page nobody has touched since it was loaded may neither sound nor shake. */
+function touched() {
+  return navigator.userActivation?.hasBeenActive ?? true
 }
 
 /**
