@@ -17,6 +17,7 @@ from aiohttp import web
 from sqlalchemy import RowMapping
 
 from recordings.recorder import Recorder
+from signaling import peer
 from signaling.room import EncodedFrame, Room
 from signaling.sample import Picture, sample
 from signaling.socket import Caller, Connection, Entry, Refused
@@ -240,6 +241,8 @@ class Calls:
             with contextlib.suppress(UserError):
                 await self.end(session, "server", "server_stopping")
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A connection left open would keep the process alive by its threads.
+        await peer.close_all()
 
     async def recover(self) -> None:
         """After a crash: find the sessions it cut, close their recordings, take offers back."""

@@ -15,7 +15,8 @@ from video_bank.bus import Bus, Event
 from video_bank.errors import OperatorError
 from video_bank.storage import migrations
 
-logger = logging.getLogger(__name__)
+# The driver logs every statement with its values when debugging is on; none may reach a log.
+logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 
 BUSY_S = 10
 """How long a writer waits for another process's write before it gives up, in seconds."""
