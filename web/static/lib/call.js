@@ -300,7 +300,8 @@ export class Call {
    */
   #sender(kind, connection = this.#connection) {
     // The first pair of m-lines is ours; they keep their kind when the track is gone.
-    return connection?.getTransceivers().find(({ receiver }) => receiver.track.kind === kind)?.sender
+    return connection?.getTransceivers().find(({ receiver }) => receiver.track.kind === kind)
+      ?.sender
   }
 
   #apply() {

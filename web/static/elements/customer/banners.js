@@ -37,9 +37,11 @@ export function banners(facts, now = performance.now()) {
     found.push({ key: facts.connectedOnce ? "lost" : "connecting", picture: "" })
   }
   if (facts.camera) found.push({ key: "camera", picture: "camera-off", action: "devices" })
-  else if (facts.microphone) found.push({ key: "microphone", picture: "microphone-off", action: "devices" })
+  else if (facts.microphone)
+    found.push({ key: "microphone", picture: "microphone-off", action: "devices" })
   if (facts.blocked) found.push({ key: "blocked", picture: "speaker", action: "listen" })
-  if (!down && facts.person && !facts.person.connected) found.push({ key: "teller_gone", picture: "" })
+  if (!down && facts.person && !facts.person.connected)
+    found.push({ key: "teller_gone", picture: "" })
   else if (!down && facts.silent) found.push({ key: "teller_silent", picture: "network" })
   if (!down && facts.level <= 1) found.push({ key: "weak", picture: "network" })
   return found.slice(0, 2)

@@ -58,7 +58,12 @@ export class BusinessStep extends Step {
       el(
         "span",
         { class: "about" },
-        el("span", { class: "row" }, icon("clock"), t("common.minutes", { minutes: business.minutes })),
+        el(
+          "span",
+          { class: "row" },
+          icon("clock"),
+          t("common.minutes", { minutes: business.minutes }),
+        ),
         business.need.length > 0 &&
           el("span", { class: "row" }, icon("check"), needs(business.need)),
       ),

@@ -23,7 +23,11 @@ export class CallStep extends Step {
   #own = make(OwnPicture)
   #instruction = make(Instruction)
   #chat = make(ChatSheet, { hidden: true })
-  #teller = el("video", { autoplay: true, playsinline: true, "aria-label": t("customer.call.teller_picture") })
+  #teller = el("video", {
+    autoplay: true,
+    playsinline: true,
+    "aria-label": t("customer.call.teller_picture"),
+  })
   #curtain = el("div", { class: "curtain" })
   #name = el("h1", { class: "teller-name", tabindex: "-1" })
   #mark = el("p", { class: "mark", "data-name": "recording" })
@@ -46,11 +50,18 @@ export class CallStep extends Step {
   connect(signal) {
     const { visit, devices } = this
     this.#build()
-    const call = new Call({ socket: visit.socket, room: visit.session?.id ?? "", media: devices.stream })
+    const call = new Call({
+      socket: visit.socket,
+      room: visit.session?.id ?? "",
+      media: devices.stream,
+    })
     this.#call = call
     until(
       signal,
-      call.on("joined", ({ media_time_us }) => (visit.origin = performance.now() - media_time_us / 1000)),
+      call.on(
+        "joined",
+        ({ media_time_us }) => (visit.origin = performance.now() - media_time_us / 1000),
+      ),
       call.on("people", () => this.#showTeller()),
       call.on("condition", () => this.#conditionChanged()),
       call.on("silence", ({ participant }) => this.#hush(participant, true)),
@@ -83,11 +94,25 @@ export class CallStep extends Step {
     fill(
       this.#stage,
       el("div", { class: "far" }, this.#teller, this.#curtain),
-      el("header", { class: "over top-bar" }, this.#mark, this.#name, document.createElement("page-preferences")),
+      el(
+        "header",
+        { class: "over top-bar" },
+        this.#mark,
+        this.#name,
+        document.createElement("page-preferences"),
+      ),
       this.#banners,
       this.#own,
       this.#instruction,
-      el("div", { class: "over controls", role: "toolbar", "aria-label": t("customer.call.controls") }, microphone, camera, flip, chat, leave),
+      el(
+        "div",
+        { class: "over controls", role: "toolbar", "aria-label": t("customer.call.controls") },
+        microphone,
+        camera,
+        flip,
+        chat,
+        leave,
+      ),
     )
     fill(this, this.#stage, this.#chat)
   }
@@ -177,7 +202,12 @@ export class CallStep extends Step {
     const { session, alarm } = this.visit
     const recorded = session?.recording !== false && alarm !== "recording_failed"
     this.#mark.classList.toggle("off", !recorded)
-    fill(this.#mark, el("span", { class: "dot", "aria-hidden": "true" }), el("span", {}, t(recorded ? "common.recording" : "customer.call.not_recorded")), recorded && this.#time)
+    fill(
+      this.#mark,
+      el("span", { class: "dot", "aria-hidden": "true" }),
+      el("span", {}, t(recorded ? "common.recording" : "customer.call.not_recorded")),
+      recorded && this.#time,
+    )
   }
 
   #showOwn() {
@@ -215,7 +245,10 @@ export class CallStep extends Step {
     const told = wanted.map(({ key }) => key).join()
     if (told === this.#told) return
     this.#told = told
-    this.#stage.classList.toggle("down", wanted.some(({ key }) => key === "lost" || key === "still_lost"))
+    this.#stage.classList.toggle(
+      "down",
+      wanted.some(({ key }) => key === "lost" || key === "still_lost"),
+    )
     fill(this.#banners, ...wanted.map((banner) => this.#banner(banner)))
   }
 
@@ -231,7 +264,12 @@ export class CallStep extends Step {
       { class: "banner", "data-name": key },
       picture ? icon(picture) : el("span", { class: "spinner", "aria-hidden": "true" }),
       el("p", {}, t(`customer.banner.${key}`)),
-      action && el("button", { class: "button small", type: "button", onclick: acts[action] }, t(`customer.banner.${action}`)),
+      action &&
+        el(
+          "button",
+          { class: "button small", type: "button", onclick: acts[action] },
+          t(`customer.banner.${action}`),
+        ),
     )
   }
 
@@ -356,7 +394,12 @@ function touched() {
  * @param {() => void} act
  */
 function toggle(picture, act) {
-  return el("button", { class: "control", type: "button", onclick: act }, icon(picture), el("span", { class: "name" }))
+  return el(
+    "button",
+    { class: "control", type: "button", onclick: act },
+    icon(picture),
+    el("span", { class: "name" }),
+  )
 }
 
 /**

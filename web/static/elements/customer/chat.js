@@ -13,20 +13,45 @@ export class ChatSheet extends Live {
   say = () => Promise.resolve()
   close = () => {}
   #log = el("ol", { role: "log", class: "said", "aria-label": t("common.chat"), tabindex: "0" })
-  #input = el("input", { class: "input", id: "chat-text", autocomplete: "off", maxlength: LONGEST, "aria-label": t("customer.chat.write"), placeholder: t("customer.chat.write") })
+  #input = el("input", {
+    class: "input",
+    id: "chat-text",
+    autocomplete: "off",
+    maxlength: LONGEST,
+    "aria-label": t("customer.chat.write"),
+    placeholder: t("customer.chat.write"),
+  })
   #problem = el("p", { class: "small", role: "alert" })
   #shown = 0
 
   /** @param {AbortSignal} signal */
   connect(signal) {
-    const send = el("button", { class: "button primary", type: "submit", "aria-label": t("common.send") }, icon("send"))
-    const close = el("button", { class: "button plain", type: "button", "aria-label": t("common.close"), onclick: () => this.close() }, icon("close"))
+    const send = el(
+      "button",
+      { class: "button primary", type: "submit", "aria-label": t("common.send") },
+      icon("send"),
+    )
+    const close = el(
+      "button",
+      {
+        class: "button plain",
+        type: "button",
+        "aria-label": t("common.close"),
+        onclick: () => this.close(),
+      },
+      icon("close"),
+    )
     fill(
       this,
       el("div", { class: "row apart" }, el("h2", {}, t("common.chat")), close),
       this.#log,
       this.#problem,
-      el("form", { class: "write", onsubmit: (/** @type {Event} */ event) => this.#send(event) }, this.#input, send),
+      el(
+        "form",
+        { class: "write", onsubmit: (/** @type {Event} */ event) => this.#send(event) },
+        this.#input,
+        send,
+      ),
     )
     this.addEventListener("keydown", ({ key }) => key === "Escape" && this.close(), { signal })
   }
@@ -66,7 +91,13 @@ function line({ role, text, at }) {
   return el(
     "li",
     { class: mine ? "mine" : "theirs" },
-    el("span", { class: "who small" }, mine ? t("common.you") : t("common.teller"), " · ", el("time", {}, when(at, { timeStyle: "short" }))),
+    el(
+      "span",
+      { class: "who small" },
+      mine ? t("common.you") : t("common.teller"),
+      " · ",
+      el("time", {}, when(at, { timeStyle: "short" })),
+    ),
     el("p", {}, text),
   )
 }

@@ -13,7 +13,11 @@ export class ConsentStep extends Step {
       this,
       el(
         "form",
-        { class: "column stack wide", novalidate: true, onsubmit: (/** @type {Event} */ event) => this.#answer(event, problem) },
+        {
+          class: "column stack wide",
+          novalidate: true,
+          onsubmit: (/** @type {Event} */ event) => this.#answer(event, problem),
+        },
         head("consents"),
         this.#question("recording", "record"),
         this.#question("face", "face"),

@@ -21,7 +21,11 @@ export class DeviceStep extends Step {
   }
   #picture = el("video", { autoplay: true, playsinline: true, muted: true, "aria-hidden": "true" })
   #meter = el("div", { class: "meter", "data-name": "microphone-level" })
-  #begin = el("button", { class: "button primary full", type: "button" }, t("customer.devices.begin"))
+  #begin = el(
+    "button",
+    { class: "button primary full", type: "button" },
+    t("customer.devices.begin"),
+  )
   #problem = el("div", { role: "alert" })
   /** @type {ReturnType<typeof loudness>|null} */
   #sound = null
@@ -37,14 +41,30 @@ export class DeviceStep extends Step {
         "div",
         { class: "column stack wide" },
         head("devices"),
-        el("div", { class: "mirror" }, this.#picture, el("p", { class: "only-you" }, icon("eye"), t("customer.devices.only_you"))),
-        el("ul", { role: "list", class: "card flat devices" }, ...Object.values(this.#rows).map(({ item }) => item)),
+        el(
+          "div",
+          { class: "mirror" },
+          this.#picture,
+          el("p", { class: "only-you" }, icon("eye"), t("customer.devices.only_you")),
+        ),
+        el(
+          "ul",
+          { role: "list", class: "card flat devices" },
+          ...Object.values(this.#rows).map(({ item }) => item),
+        ),
         this.#problem,
         this.#begin,
-        el("button", { class: "button plain", type: "button", onclick: () => this.visit.go("business") }, t("common.back")),
+        el(
+          "button",
+          { class: "button plain", type: "button", onclick: () => this.visit.go("business") },
+          t("common.back"),
+        ),
       ),
     )
-    until(signal, this.devices.on(() => this.#show()))
+    until(
+      signal,
+      this.devices.on(() => this.#show()),
+    )
     every(signal, MOMENT, () => this.#listen())
     this.#open()
     this.#askSpeaker()
@@ -67,6 +87,7 @@ export class DeviceStep extends Step {
     const { devices } = this
     const camera = devices.track("video")
     this.#picture.srcObject = camera && new MediaStream([camera])
+    this.#picture.parentElement?.classList.toggle("off", !camera)
     this.#picture.classList.toggle("mirrored", devices.mirrored)
     this.#say("camera", "video", Boolean(camera))
     this.#say("microphone", "audio", Boolean(devices.track("audio")))
@@ -91,7 +112,12 @@ export class DeviceStep extends Step {
   }
 
   #again() {
-    return el("button", { class: "button small", type: "button", onclick: () => this.#open() }, icon("refresh"), t("common.retry"))
+    return el(
+      "button",
+      { class: "button small", type: "button", onclick: () => this.#open() },
+      icon("refresh"),
+      t("common.retry"),
+    )
   }
 
   #listen() {
@@ -103,7 +129,12 @@ export class DeviceStep extends Step {
   }
 
   #askSpeaker() {
-    const play = el("button", { class: "button small", type: "button", onclick: () => this.#play() }, icon("play"), t("customer.devices.speaker_play"))
+    const play = el(
+      "button",
+      { class: "button small", type: "button", onclick: () => this.#play() },
+      icon("play"),
+      t("customer.devices.speaker_play"),
+    )
     this.#rows.speaker.say("trying", t("customer.devices.speaker_ask"), play)
   }
 
@@ -117,15 +148,25 @@ export class DeviceStep extends Step {
         {
           class: "button small",
           type: "button",
-          onclick: () => (heard ? speaker.say("good", t("customer.devices.speaker_good")) : this.#deaf()),
+          onclick: () =>
+            heard ? speaker.say("good", t("customer.devices.speaker_good")) : this.#deaf(),
         },
         t(heard ? "common.yes" : "common.no"),
       )
-    speaker.say("trying", t("customer.devices.speaker_heard"), el("div", { class: "row" }, answer(true), answer(false)))
+    speaker.say(
+      "trying",
+      t("customer.devices.speaker_heard"),
+      el("div", { class: "row" }, answer(true), answer(false)),
+    )
   }
 
   #deaf() {
-    const again = el("button", { class: "button small", type: "button", onclick: () => this.#play() }, icon("refresh"), t("customer.devices.speaker_again"))
+    const again = el(
+      "button",
+      { class: "button small", type: "button", onclick: () => this.#play() },
+      icon("refresh"),
+      t("customer.devices.speaker_again"),
+    )
     this.#rows.speaker.say("look", t("customer.devices.speaker_remedy"), again)
   }
 
@@ -134,7 +175,12 @@ export class DeviceStep extends Step {
     network.say("trying", t("customer.devices.network_asking"))
     const { grade } = await measure()
     if (grade === "good") return network.say("good", t("customer.devices.network_good"))
-    const again = el("button", { class: "button small", type: "button", onclick: () => this.#measure() }, icon("refresh"), t("common.retry"))
+    const again = el(
+      "button",
+      { class: "button small", type: "button", onclick: () => this.#measure() },
+      icon("refresh"),
+      t("common.retry"),
+    )
     network.say(grade === "none" ? "stop" : "look", t(`customer.devices.network_${grade}`), again)
   }
 
@@ -159,7 +205,16 @@ export class DeviceStep extends Step {
     const back = () => this.visit.load().then(() => this.visit.go("consents"))
     fill(
       this.#problem,
-      notice("look", "info", el("p", {}, explain(error)), el("button", { class: "button small", type: "button", onclick: back }, t("customer.devices.to_consents"))),
+      notice(
+        "look",
+        "info",
+        el("p", {}, explain(error)),
+        el(
+          "button",
+          { class: "button small", type: "button", onclick: back },
+          t("customer.devices.to_consents"),
+        ),
+      ),
     )
   }
 }

@@ -20,7 +20,12 @@ const PROMPTS = /** @type {Record<string, string>} */ ({
  */
 
 export class Instruction extends Live {
-  #words = el("p", { class: "words", role: "status", "aria-live": "polite", "data-name": "instruction" })
+  #words = el("p", {
+    class: "words",
+    role: "status",
+    "aria-live": "polite",
+    "data-name": "instruction",
+  })
   #about = el("p", { class: "about" })
   #picture = el("span", { class: "picture", "aria-hidden": "true" })
   #count = el("span", { class: "count", role: "timer", "aria-live": "off" })
@@ -78,7 +83,12 @@ export class Instruction extends Live {
     this.dataset.kind = kind
     fill(this.#words, words)
     fill(this.#about, t(`customer.guide.${guide.mode}`))
-    fill(this.#picture, icon(guide.prompt ? (PROMPTS[guide.prompt] ?? "face") : guide.mode === "face" ? "face" : "card"))
+    fill(
+      this.#picture,
+      icon(
+        guide.prompt ? (PROMPTS[guide.prompt] ?? "face") : guide.mode === "face" ? "face" : "card",
+      ),
+    )
     this.#picture.dataset.prompt = guide.prompt ?? ""
   }
 

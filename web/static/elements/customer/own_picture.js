@@ -20,7 +20,14 @@ export class OwnPicture extends Live {
   #seen = svg("polygon", { class: "seen" })
   #outline = svg("path", { class: "outline" })
   #filled = svg("path", { class: "filled", pathLength: 1 })
-  #overlay = svg("svg", { class: "guide", "aria-hidden": "true" }, this.#veil, this.#seen, this.#outline, this.#filled)
+  #overlay = svg(
+    "svg",
+    { class: "guide", "aria-hidden": "true" },
+    this.#veil,
+    this.#seen,
+    this.#outline,
+    this.#filled,
+  )
   #tick = el("span", { class: "tick", "aria-hidden": "true" }, icon("check"))
   /** @type {Guide|null} */
   #guide = null
@@ -76,7 +83,10 @@ export class OwnPicture extends Live {
     const progress = Math.min(1, Math.max(0, guide.progress ?? 0))
     this.#filled.setAttribute("stroke-dasharray", `${progress} 2`)
     this.#filled.toggleAttribute("hidden", progress < 0.01)
-    this.#seen.setAttribute("points", (guide.quad ?? []).map((corner) => this.#place(corner, picture)).join(" "))
+    this.#seen.setAttribute(
+      "points",
+      (guide.quad ?? []).map((corner) => this.#place(corner, picture)).join(" "),
+    )
   }
 
   /**
@@ -154,7 +164,8 @@ function frame({ x, y, width, height }) {
   const r = w * 0.035
   const left = x + (width - w) / 2
   const top = y + (height - h) / 2
-  const corner = (/** @type {number} */ dx, /** @type {number} */ dy) => `a${r} ${r} 0 0 1 ${dx} ${dy}`
+  const corner = (/** @type {number} */ dx, /** @type {number} */ dy) =>
+    `a${r} ${r} 0 0 1 ${dx} ${dy}`
   return (
     `M${left + w / 2} ${top}h${w / 2 - r}${corner(r, r)}v${h - 2 * r}${corner(-r, r)}` +
     `h${2 * r - w}${corner(-r, -r)}v${2 * r - h}${corner(r, -r)}Z`

@@ -30,9 +30,26 @@ export class ResultStep extends Step {
 
   /** @param {AbortSignal} signal */
   connect(signal) {
-    const done = el("button", { class: "button full", type: "button", onclick: () => this.visit.restart() }, t("customer.result.again"))
-    fill(this, el("div", { class: "column stack wide result" }, this.#head, this.#checks, this.#rating, done))
-    until(signal, this.visit.on(() => this.#show()))
+    const done = el(
+      "button",
+      { class: "button full", type: "button", onclick: () => this.visit.restart() },
+      t("customer.result.again"),
+    )
+    fill(
+      this,
+      el(
+        "div",
+        { class: "column stack wide result" },
+        this.#head,
+        this.#checks,
+        this.#rating,
+        done,
+      ),
+    )
+    until(
+      signal,
+      this.visit.on(() => this.#show()),
+    )
     this.#show()
   }
 
@@ -65,7 +82,13 @@ export class ResultStep extends Step {
       done.length === 0 && el("p", { class: "quiet" }, t("customer.result.nothing")),
       el("ul", { role: "list", class: "found" }, ...done.map(check)),
       el("p", { class: "quiet small promise" }, icon("lock"), t("customer.result.sealed")),
-      el("p", { class: "quiet small" }, t("customer.result.number"), " ", el("span", { class: "number", "data-name": "session" }, id)),
+      el(
+        "p",
+        { class: "quiet small" },
+        t("customer.result.number"),
+        " ",
+        el("span", { class: "number", "data-name": "session" }, id),
+      ),
     )
   }
 
@@ -73,7 +96,10 @@ export class ResultStep extends Step {
   #showRating({ state, rated }) {
     this.#rating.hidden = state !== "wrap_up" && state !== "closed"
     if (rated) {
-      fill(this.#rating, el("p", { class: "thanks", role: "status" }, icon("check"), t("customer.rating.thanks")))
+      fill(
+        this.#rating,
+        el("p", { class: "thanks", role: "status" }, icon("check"), t("customer.rating.thanks")),
+      )
       return
     }
     const problem = el("p", { role: "alert", class: "small" })
@@ -91,11 +117,22 @@ export class ResultStep extends Step {
       el(
         "form",
         { class: "stack", onsubmit: (/** @type {Event} */ event) => this.#rate(event, problem) },
-        el("fieldset", { class: "stack close" }, el("legend", { class: "small-heading" }, t("customer.rating.heading")), el("div", { class: "stars" }, ...stars)),
+        el(
+          "fieldset",
+          { class: "stack close" },
+          el("legend", { class: "small-heading" }, t("customer.rating.heading")),
+          el("div", { class: "stars" }, ...stars),
+        ),
         el(
           "div",
           { class: "field" },
-          el("label", { for: "comment" }, t("customer.rating.comment"), " ", el("span", { class: "quiet" }, `(${t("common.optional")})`)),
+          el(
+            "label",
+            { for: "comment" },
+            t("customer.rating.comment"),
+            " ",
+            el("span", { class: "quiet" }, `(${t("common.optional")})`),
+          ),
           el("textarea", { class: "input", id: "comment", name: "comment", maxlength: 500 }),
         ),
         problem,
@@ -112,7 +149,10 @@ export class ResultStep extends Step {
     event.preventDefault()
     const answers = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget))
     try {
-      await this.visit.rate(Number(answers.get("stars")), String(answers.get("comment") ?? "").trim())
+      await this.visit.rate(
+        Number(answers.get("stars")),
+        String(answers.get("comment") ?? "").trim(),
+      )
     } catch (error) {
       fill(problem, explain(error))
     }
@@ -136,7 +176,9 @@ function check({ check, verdict, reason }) {
       "div",
       {},
       el("strong", {}, t(`check.${check}`)),
-      reason && known(`reason.${reason}`) && el("p", { class: "quiet small" }, t(`reason.${reason}`)),
+      reason &&
+        known(`reason.${reason}`) &&
+        el("p", { class: "quiet small" }, t(`reason.${reason}`)),
     ),
     el("span", { class: `badge ${kind}` }, icon(picture), t(`verdict.${verdict}`)),
   )

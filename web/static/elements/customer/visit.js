@@ -38,7 +38,10 @@ class CustomerVisit extends Live {
 
   /** @param {AbortSignal} signal */
   connect(signal) {
-    until(signal, this.visit.on(() => this.#show()))
+    until(
+      signal,
+      this.visit.on(() => this.#show()),
+    )
     document.addEventListener("visibilitychange", () => this.#stayAwake(), { signal })
     this.visit.load()
   }

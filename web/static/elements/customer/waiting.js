@@ -6,7 +6,12 @@ import { until } from "../live.js"
 import { Step, confirm, duration, failure, notice, title } from "./step.js"
 
 export class WaitingStep extends Step {
-  #place = el("div", { class: "place", role: "status", "aria-label": t("customer.waiting.queue"), "data-name": "queue" })
+  #place = el("div", {
+    class: "place",
+    role: "status",
+    "aria-label": t("customer.waiting.queue"),
+    "data-name": "queue",
+  })
   #picture = el("video", { autoplay: true, playsinline: true, muted: true, "aria-hidden": "true" })
   #trouble = el("div", { role: "status" })
   #problem = el("div", { role: "alert" })
@@ -15,7 +20,11 @@ export class WaitingStep extends Step {
   /** @param {AbortSignal} signal */
   connect(signal) {
     this.#picture.muted = true
-    const leave = el("button", { class: "button danger", type: "button", onclick: () => this.#leave() }, t("customer.waiting.leave"))
+    const leave = el(
+      "button",
+      { class: "button danger", type: "button", onclick: () => this.#leave() },
+      t("customer.waiting.leave"),
+    )
     fill(
       this,
       el(
@@ -23,7 +32,12 @@ export class WaitingStep extends Step {
         { class: "column stack wide waiting" },
         title(t("customer.waiting.heading")),
         this.#place,
-        el("div", { class: "mirror small" }, this.#picture, el("p", { class: "only-you" }, icon("eye"), t("customer.devices.only_you"))),
+        el(
+          "div",
+          { class: "mirror small" },
+          this.#picture,
+          el("p", { class: "only-you" }, icon("eye"), t("customer.devices.only_you")),
+        ),
         this.#trouble,
         el(
           "section",
@@ -41,7 +55,11 @@ export class WaitingStep extends Step {
         leave,
       ),
     )
-    until(signal, this.visit.on(() => this.#show()), this.devices.on(() => this.#look()))
+    until(
+      signal,
+      this.visit.on(() => this.#show()),
+      this.devices.on(() => this.#look()),
+    )
     this.#show()
     // After a reload the devices are opened again, so that the call starts at once.
     this.devices.open().then(() => this.#look())
@@ -50,7 +68,14 @@ export class WaitingStep extends Step {
   #show() {
     const { session, business, open, socket } = this.visit
     if (!session) return
-    const state = socket.condition === "lost" ? "lost" : session.state === "offered" ? "offered" : open ? "line" : "closed"
+    const state =
+      socket.condition === "lost"
+        ? "lost"
+        : session.state === "offered"
+          ? "offered"
+          : open
+            ? "line"
+            : "closed"
     const time = duration(session.estimate_s)
     const said = [state, session.place, time].join()
     if (said === this.#said) return // a status that is written again is read out again
@@ -67,11 +92,22 @@ export class WaitingStep extends Step {
   #look() {
     const camera = this.devices.track("video")
     this.#picture.srcObject = camera && new MediaStream([camera])
+    this.#picture.parentElement?.classList.toggle("off", !camera)
     this.#picture.classList.toggle("mirrored", this.devices.mirrored)
     const { video, audio } = this.devices.trouble
-    const again = el("button", { class: "button small", type: "button", onclick: () => this.devices.open() }, icon("refresh"), t("common.retry"))
-    const words = video ? t(`customer.devices.camera_${video}`) : audio && t(`customer.devices.microphone_${audio}`)
-    fill(this.#trouble, words && notice("stop", video ? "camera-off" : "microphone-off", el("p", {}, words), again))
+    const again = el(
+      "button",
+      { class: "button small", type: "button", onclick: () => this.devices.open() },
+      icon("refresh"),
+      t("common.retry"),
+    )
+    const words = video
+      ? t(`customer.devices.camera_${video}`)
+      : audio && t(`customer.devices.microphone_${audio}`)
+    fill(
+      this.#trouble,
+      words && notice("stop", video ? "camera-off" : "microphone-off", el("p", {}, words), again),
+    )
   }
 
   async #leave() {
@@ -102,8 +138,18 @@ function offered() {
 function inLine(place, time) {
   return [
     place !== null && el("p", { class: "figure" }, place),
-    el("p", { class: "meaning" }, place === 1 ? t("customer.waiting.next") : t("customer.waiting.place", { place: place ?? "—" })),
-    el("p", { class: "quiet" }, time ? t("customer.waiting.estimate", { time }) : t("customer.waiting.no_estimate")),
+    el(
+      "p",
+      { class: "meaning" },
+      place === 1
+        ? t("customer.waiting.next")
+        : t("customer.waiting.place", { place: place ?? "—" }),
+    ),
+    el(
+      "p",
+      { class: "quiet" },
+      time ? t("customer.waiting.estimate", { time }) : t("customer.waiting.no_estimate"),
+    ),
   ]
 }
 
