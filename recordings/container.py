@@ -417,6 +417,9 @@ class PartReader:
         )
         return Record(length, type, flags, stream, sequence, time_us, at)
 
+    def __iter__(self) -> Iterator[Record]:
+        return (self[sequence] for sequence in range(len(self)))
+
     def select(self, type: Type, stream: int | None = None) -> Iterator[Record]:
         """The records of one type, of one stream if it is named."""
         entries = _ENTRY.iter_unpack(self._entries)

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import re
+import weakref
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -127,10 +128,12 @@ class LocalSink:
 
 
 class LocalSource:
-    """Reads a file at any offset, from any thread."""
+    """Reads a file at any offset, from any thread. Closed at the latest when nobody holds it."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # A view may live in a cache and be dropped there; it must not keep a descriptor for ever.
+        self._close = weakref.finalize(self, os.close, self._fd)
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
@@ -147,9 +150,16 @@ class LocalSource:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._close()
+        self._fd = -1
+
+    def locked(self) -> bool:
+        """Does another descriptor hold the writer's lock?"""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 class LocalStore:
@@ -173,11 +183,7 @@ class LocalStore:
 
     def being_written(self, name: str) -> bool:
         with contextlib.closing(self.open(name)) as source:
-            try:
-                fcntl.flock(source._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+            return source.locked()
 
     def put(self, name: str, data: bytes) -> None:
         path = self.path(name)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import Literal, cast
+from typing import Literal
 
 import av
 import numpy as np
-from av.audio.codeccontext import AudioCodecContext
-from av.video.codeccontext import VideoCodecContext
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ def pictures(
     width: int, height: int, seconds: float, *, fps: int = 25, keyframe_every: int = 25
 ) -> tuple[Packet, ...]:
     """VP8 frames of a grey picture whose brightness grows with time; times from 0."""
-    context = cast(VideoCodecContext, av.CodecContext.create("libvpx", "w"))
+    context = av.CodecContext.create("libvpx", "w")
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
     context.time_base = Fraction(1, fps)
     context.bit_rate, context.thread_count = 300_000, 1
@@ -54,7 +52,7 @@ def pictures(
 @cache
 def sound(seconds: float) -> tuple[Packet, ...]:
     """Opus packets of 20 ms with a tone; times from 0."""
-    context = cast(AudioCodecContext, av.CodecContext.create("libopus", "w"))
+    context = av.CodecContext.create("libopus", "w")
     context.sample_rate, context.layout, context.format = 48_000, "stereo", "s16"
     context.bit_rate = 32_000
     packets: list[Packet] = []

@@ -160,12 +160,12 @@ def sealed(
     return bytes(sink.data)
 
 
-def layout(part: bytes) -> list[Record]:
+def layout(part: bytes | bytearray) -> list[Record]:
     """The records of a part that is whole."""
     offset = 12 + int.from_bytes(part[8:12], "big") + 96
     records = []
     while offset < len(part):
-        records.append(Record.unpack(part[offset : offset + 24], offset))
+        records.append(Record.unpack(bytes(part[offset : offset + 24]), offset))
         offset = records[-1].end
     return records
 

@@ -269,6 +269,15 @@ class TestLocalStore:
         with pytest.raises(ValueError):
             LocalStore(tmp_path).create(name)
 
+    def test_sources_that_nobody_holds_are_closed(self, tmp_path: Path) -> None:
+        store = LocalStore(tmp_path, reserve=0)
+        store.put("1.vbr", sealed())
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(50):
+            reader = PartReader(store.open("1.vbr"), DEK)
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        assert reader.finished
+
     def test_a_short_write_is_an_error(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from recordings import LocalStore, PartReader, Status, WebmView, recover, verify_part
-from recordings.container import Type
+from recordings import LocalStore, PartReader, Status, recover, verify_part
+from recordings.container import Flag, Type
+from recordings.matroska import blocks
 
 from .parts import DEK, SIGNER
 
@@ -37,18 +39,24 @@ def child(
 
 
 @pytest.mark.slow
-def test_kill_at_random_moments(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+def test_kill_at_random_moments(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     chance = random.Random(20_261_122)
     store, trust = LocalStore(tmp_path), SIGNER.trust()
     unsealed, unsigned = [], []
     for first in range(0, KILLS, 2):
         names = [f"{number}.vbr" for number in range(first, min(first + 2, KILLS))]
         children = [child(tmp_path, name) for name in names]
-        for process in children:
-            assert process.stdout is not None and process.stdout.readline() == "recording\n"
-        for process in children:
-            time.sleep(0.3 + chance.random() * 1.2)
-            process.send_signal(signal.SIGKILL)
+        try:
+            for process in children:
+                assert process.stdout is not None and process.stdout.readline() == "recording\n"
+            for process in children:
+                time.sleep(0.3 + chance.random() * 1.2)
+                process.kill()
+        finally:
+            for process in children:
+                process.kill()
         for name, process in zip(names, children, strict=True):
             process.wait()
             assert process.stdout is not None
@@ -79,9 +87,8 @@ def _last(truth: Path) -> tuple[int, int]:
 
 def _last_frame(store: LocalStore, name: str) -> int:
     """Media time of the last frame in the part."""
-    source = store.open(name)
-    reader = PartReader(source, DEK)
-    assert [r.sequence for r in reader.select(Type.DATA)]
-    view = WebmView(reader, 1)
-    source.close()
-    return view.start_us + view.duration_us - 20_000
+    with contextlib.closing(store.open(name)) as source:
+        reader = PartReader(source, DEK)
+        clusters = [r for r in reader.select(Type.DATA) if not r.flags & Flag.INIT]
+        times = [block.time_ms for r in clusters for block in blocks(reader.open(r))]
+    return max(times, default=0) * 1000

@@ -7,7 +7,7 @@ import struct
 
 import av
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recordings.container import BODY_LIMIT
@@ -147,7 +147,7 @@ def test_frames_that_no_record_could_hold_are_left_out() -> None:
     assert muxer.left_out == 3 and muxer.flush() == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(
@@ -183,6 +183,7 @@ def test_cues_have_the_size_that_is_told() -> None:
     assert len(cues([(1, 2)] * 3, VIDEO)) - len(cues([], VIDEO)) == 3 * CUE_SIZE
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_reading_rubbish_ends(data: bytes) -> None:
     list(elements(data))
@@ -197,10 +198,10 @@ def test_a_live_file_is_a_webm_file(size: tuple[int, int]) -> None:
         done += muxer.add(p.kind, p.time_us, p.data, p.keyframe, p.time_us / 1e6)
     done += muxer.flush()
     whole = b"".join(fragment.payload for fragment in done)
-    with av.open(io.BytesIO(whole)) as file:
+    with av.open(io.BytesIO(whole), "r") as file:
         assert (file.streams.video[0].width, file.streams.video[0].height) == size
         assert file.streams.audio[0].rate == 48_000
         assert sum(1 for _ in file.decode(video=0)) == 50
-    with av.open(io.BytesIO(whole)) as file:
+    with av.open(io.BytesIO(whole), "r") as file:
         decoded = sum(frame.samples for frame in file.decode(audio=0))
         assert decoded == pytest.approx(96_000, abs=2000)

@@ -82,18 +82,18 @@ def test_length_size_and_every_picture(two: bytes) -> None:
     customer, teller = view(two, 1), view(two, 2)
     assert (customer.start_us, customer.duration_us) == (12_345_000, SECONDS * 1_000_000)
     assert (teller.start_us, teller.content_type) == (15_000_000, "video/webm")
-    with av.open(File(customer)) as file:
+    with av.open(File(customer), "r") as file:
         assert file.duration == pytest.approx(SECONDS * 1e6, abs=1000)
         assert (file.streams.video[0].width, file.streams.video[0].height) == (360, 640)
         times = [frame.time for frame in file.decode(video=0)]
     assert len(times) == SECONDS * 25 and times[0] == 0.0
-    with av.open(File(teller)) as file:
+    with av.open(File(teller), "r") as file:
         assert sum(1 for _ in file.decode(video=0)) == 100
 
 
 @pytest.mark.parametrize("second", [0.0, 0.5, 1.0, 3.3, 5.99, 7.8])
 def test_seeking_goes_to_the_key_frame_before(two: bytes, second: float) -> None:
-    with av.open(File(view(two))) as file:
+    with av.open(File(view(two)), "r") as file:
         file.seek(int(second * 1e6))
         frame = next(file.decode(video=0))
         assert frame.key_frame and frame.time is not None
@@ -126,12 +126,12 @@ def test_a_part_that_was_cut_is_the_same_as_far_as_it_goes(two: bytes) -> None:
     cut = two[: records[len(records) // 2].offset + 100]
     made = view(cut)
     assert not PartReader(MemorySource(cut), DEK).finished
-    with av.open(File(made)) as file:
+    with av.open(File(made), "r") as file:
         times = [frame.time for frame in file.decode(video=0)]
         assert file.duration is not None and times[-1] is not None
         assert times[-1] <= file.duration / 1e6
     assert 50 < len(times) < SECONDS * 25
-    with av.open(File(made)) as file:
+    with av.open(File(made), "r") as file:
         file.seek(2_000_000)
         frame = next(file.decode(video=0))
         assert frame.time == pytest.approx(2.0, abs=0.05)
@@ -148,11 +148,11 @@ def test_a_part_that_grows_is_as_it_was_when_opened(two: bytes) -> None:
 def test_sound_alone(two: bytes) -> None:
     made = view(part({"customer": list(media.sound(5))}))
     assert made.content_type == "audio/webm" and not made.pictures
-    with av.open(File(made)) as file:
+    with av.open(File(made), "r") as file:
         assert not file.streams.video
         samples = sum(frame.samples for frame in file.decode(audio=0))
         assert samples == pytest.approx(5 * 48_000, abs=2000)
-    with av.open(File(made)) as file:
+    with av.open(File(made), "r") as file:
         file.seek(3_000_000)
         packet = next(file.demux(audio=0))
         assert packet.pts is not None and packet.time_base is not None
@@ -167,7 +167,7 @@ def test_pictures_that_came_later_are_there() -> None:
     packets = sorted([*media.sound(7), *later], key=lambda p: p.time_us)
     data = part({"customer": packets})
     assert [s.pictures for s in streams(PartReader(MemorySource(data), DEK))] == [True]
-    with av.open(File(view(data))) as file:
+    with av.open(File(view(data)), "r") as file:
         assert file.streams.video[0].width == 320
         times = [frame.time for frame in file.decode(video=0)]
     assert len(times) == 75 and times[0] == pytest.approx(4.0, abs=0.02)
@@ -179,7 +179,7 @@ def test_a_change_of_size_inside_a_stream() -> None:
         for p in media.pictures(640, 360, 2)
     ]
     data = part({"customer": [*media.pictures(360, 640, 2), *turned]})
-    with av.open(File(view(data))) as file:
+    with av.open(File(view(data)), "r") as file:
         sizes = [(frame.width, frame.height) for frame in file.decode(video=0)]
     assert sizes == [(360, 640)] * 50 + [(640, 360)] * 50
 

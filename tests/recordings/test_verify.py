@@ -6,7 +6,7 @@ import itertools
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recordings import Status, Trust, Verdict, verify_part, verify_session
@@ -53,7 +53,7 @@ def test_an_untouched_part_is_ok() -> None:
     assert verdict(PART, dek=DEK).ok
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(PART) * 8 - 1))
 def test_every_bit_counts(bit: int) -> None:
     changed = bytearray(PART)
@@ -77,7 +77,7 @@ def test_every_byte_of_what_is_not_ciphertext_counts() -> None:
         assert not verdict(bytes(changed)).ok, place
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(PART) - 1))
 def test_a_part_that_was_cut_is_incomplete(length: int) -> None:
     found = verdict(PART[:length])
@@ -89,7 +89,7 @@ def test_a_part_that_was_cut_is_incomplete(length: int) -> None:
     assert found.signed_records == (signed[-1] if signed else 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(RECORDS) - 2), st.integers(0, len(RECORDS) - 2))
 def test_records_can_not_change_places(first: int, second: int) -> None:
     first, second = sorted((first, second))
@@ -101,7 +101,7 @@ def test_records_can_not_change_places(first: int, second: int) -> None:
     assert (found.status, found.record) == (Status.TAMPERED, first)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(RECORDS) - 2), st.integers(1, 20))
 def test_records_can_not_be_taken_out(number: int, count: int) -> None:
     count = min(count, len(RECORDS) - 1 - number)
@@ -110,7 +110,7 @@ def test_records_can_not_be_taken_out(number: int, count: int) -> None:
     assert found.record == number
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(RECORDS) - 1))
 def test_records_can_not_be_repeated(number: int) -> None:
     found = verdict(replaced(number, piece(PART, number) * 2))
@@ -119,7 +119,7 @@ def test_records_can_not_be_repeated(number: int) -> None:
     assert found.record == number + 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(RECORDS) - 1))
 def test_records_of_another_part_do_not_fit(number: int) -> None:
     # Two parts of the same layout have the same INDEX: it holds nothing but that layout.
@@ -133,7 +133,7 @@ def test_nothing_may_follow_final(more: bytes) -> None:
     assert (found.status, found.reason) == (Status.TAMPERED, "data_after_final")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400))
 def test_rubbish_is_no_part(data: bytes) -> None:
     assert not verdict(data).ok
