@@ -203,6 +203,15 @@ async def test_a_chain_of_rows_has_no_two_of_one_number(database: Database) -> N
                 await tx.execute(timeline.insert().values(**row, previous="", hash=""))
 
 
+async def test_a_failed_statement_does_not_tell_its_values(database: Database) -> None:
+    """Its text goes to the log."""
+    with pytest.raises(IntegrityError) as failed:
+        async with database.write() as tx:
+            for _ in range(2):
+                await tx.execute(staff.insert().values(person("a", password_hash="a secret")))
+    assert "a secret" not in str(failed.value)
+
+
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://localhost/bank"])
 def test_what_cannot_keep_the_promises_is_refused(url: str) -> None:
     with pytest.raises(OperatorError):

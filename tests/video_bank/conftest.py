@@ -46,8 +46,9 @@ async def database(config: Config, bus: LocalBus) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def accounts(
-    database: Database, secrets: Secrets, config: Config
+    database: Database, secrets: Secrets, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Accounts]:
+    monkeypatch.setattr("video_bank.accounts.REFUSAL_S", 0.0)
     made = Accounts(database, secrets, Timeline(), config)
     yield made
     made.close()
