@@ -21,7 +21,7 @@ import signaling.socket
 from kyc.worker import Inference
 from signaling import forward, ice
 from video_bank import demo
-from video_bank.accounts import Accounts
+from video_bank.accounts import LOGIN, Accounts
 from video_bank.archive import Archive
 from video_bank.blobs import LocalBlobs
 from video_bank.bus import LocalBus
@@ -74,9 +74,10 @@ DEMO_PEOPLE = web.AppKey("demo_people", list[demo.Person])
 
 async def websocket(request: web.Request) -> web.StreamResponse:
     """The one WebSocket of a page: signalling and events."""
-    return await signaling.socket.serve(
-        request, request.app[CALLS], origins=origins(request.app[CONFIG])
-    )
+    with request.app[ACCOUNTS].logins.busy(request[LOGIN]):
+        return await signaling.socket.serve(
+            request, request.app[CALLS], origins=origins(request.app[CONFIG])
+        )
 
 
 ROUTES: list[Route] = [
@@ -135,7 +136,9 @@ async def people(app: web.Application) -> AsyncIterator[None]:
         queue_limit=config.queue_limit,
     )
     app[CONVERSATION] = Conversation(app[DATABASE], app[SECRETS], app[SESSIONS])
-    yield
+    async with background(app[ACCOUNTS].run()):
+        yield
+    app[ACCOUNTS].close()
 
 
 async def inference(app: web.Application) -> AsyncIterator[None]:

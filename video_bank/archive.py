@@ -6,6 +6,7 @@ The glue to :mod:`recordings`.  Everything that touches a disk runs in a thread.
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Select, delete, insert, select, update
 
-from recordings.container import PartReader
+from recordings.container import Ending, PartReader
 from recordings.errors import Damaged, KeyUnavailable, RecoveryRefused
 from recordings.keys import FileSigner, Keyring, new_dek, new_part_id
 from recordings.recorder import Recorder
@@ -28,6 +29,8 @@ from video_bank.storage import tables as t
 log = logging.getLogger(__name__)
 
 TENANT = "bank"
+KEPT_VIEWS = 16
+"""Streams kept open between two Range requests of a player: opening an hour takes 60 ms."""
 WORST_FIRST = ("tampered", "incomplete", "closed by recovery", "ok")
 
 
@@ -41,6 +44,7 @@ class Archive:
         self._keyring = Keyring(keys / "recordings.keyring")
         self._trust = self._signer.trust()
         self.trust_path = keys / "trust.pem"
+        self._kept: OrderedDict[tuple[str, int], WebmView] = OrderedDict()
 
     # -- writing --------------------------------------------------------------------------
 
@@ -90,11 +94,17 @@ class Archive:
             await self._forget(part)
             raise
 
-    async def finish(self, session: str, recorder: Recorder) -> dict[str, Any]:
-        """Seal the part; answers with what its timeline entry says, the verdict among it."""
-        sealed = await recorder.finish()
+    async def finish(
+        self, session: str, recorder: Recorder, *, stopped: bool = False
+    ) -> dict[str, Any]:
+        """Seal the part; answers with what its timeline entry says, the verdict among it.
+
+        ``stopped``: the server goes down under a call; the seal is whole and says so.
+        """
+        sealed = await recorder.finish(Ending.STOPPED if stopped else Ending.FINISHED)
         if not sealed.complete:
-            await self._close(sealed.name, f"writing failed: {sealed.failure}")
+            part = await self._part(sealed.part_id)
+            await self._close(part, f"writing failed: {sealed.failure}")
         verdict = (await self._verify(sealed.name))["verdict"]
         async with self._db.write() as tx:
             await tx.execute(
@@ -135,7 +145,7 @@ class Archive:
         return await self._worst(session) if left else None
 
     async def _recover(self, part: RowMapping) -> None:
-        await self._close(part["name"], "the server ended without closing it")
+        await self._close(part, "the server ended without closing it")
         found = await self._verify(part["name"])
         async with self._db.write() as tx:
             await tx.execute(
@@ -150,14 +160,28 @@ class Archive:
                 )
             )
 
-    async def _close(self, name: str, cause: str) -> None:
+    async def _close(self, part: RowMapping, cause: str) -> None:
         """State beside an unfinished part how far it goes; what cannot be vouched for stays so."""
         try:
             await asyncio.to_thread(
-                recover, self.store, name, self._signer, self._trust, cause=cause, by="server"
+                lambda: recover(
+                    self.store,
+                    part["name"],
+                    self._signer,
+                    self._trust,
+                    cause=cause,
+                    by="server",
+                    # With the key, what was written but not yet signed must open to count.
+                    dek=self._dek(part),
+                )
             )
-        except (RecoveryRefused, OSError) as error:
-            log.error("x part %s cannot be closed: %s", name, error)
+        except (RecoveryRefused, Damaged, KeyUnavailable, OSError) as error:
+            log.error("x part %s cannot be closed: %s", part["name"], error)
+
+    async def _part(self, part: str) -> RowMapping:
+        async with self._db.read() as c:
+            query = select(t.parts).where(t.parts.c.id == part)
+            return (await c.execute(query)).mappings().one()
 
     async def _forget(self, part: str) -> None:
         async with self._db.write() as tx:
@@ -250,10 +274,18 @@ class Archive:
             row = (await c.execute(query)).mappings().one_or_none()
         if row is None:
             raise NotFound("unknown_stream")
-        try:
-            return await asyncio.to_thread(lambda: WebmView(self._reader(row), stream))
-        except (KeyError, Damaged, KeyUnavailable, OSError) as error:
-            raise NotFound("unknown_stream") from error
+        if (part, stream) not in self._kept:
+            try:
+                view = await asyncio.to_thread(lambda: WebmView(self._reader(row), stream))
+            except (KeyError, Damaged, KeyUnavailable, OSError) as error:
+                raise NotFound("unknown_stream") from error
+            if row["sealed_at"] is None:
+                return view  # it still grows: the next request shall see more
+            self._kept[part, stream] = view
+        self._kept.move_to_end((part, stream))
+        while len(self._kept) > KEPT_VIEWS:
+            self._kept.popitem(last=False)
+        return self._kept[part, stream]
 
     async def read(self, view: WebmView, offset: int, length: int) -> bytes:
         """A range of a stream, decrypted for this answer only."""
@@ -266,10 +298,12 @@ class Archive:
         ]
 
     def _reader(self, part: RowMapping) -> PartReader:
+        return PartReader(self.store.open(part["name"]), self._dek(part))
+
+    def _dek(self, part: RowMapping) -> bytes:
         if part["wrapped_dek"] is None:
             raise Damaged("key_erased")
-        dek = self._keyring.unwrap(part["kek_id"], part["wrapped_dek"])
-        return PartReader(self.store.open(part["name"]), dek)
+        return self._keyring.unwrap(part["kek_id"], part["wrapped_dek"])
 
 
 def _parts_of(session: str) -> Select[Any]:

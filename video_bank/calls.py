@@ -38,6 +38,8 @@ TELLER_GONE_S = 60.0
 WAITING_GONE_S = 120.0
 """A place in the line is kept this long for a page that is not open."""
 WATCH_S = 1.0
+KEY_FRAME_S = 5.0
+"""Browsers send key frames only when asked; a replay can seek to one of these."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Call:
     "Participants whose media is not there, with the monotonic second since when."
     been_here: set[str] = field(default_factory=set)
     recording_failed: bool = False
+    key_frames_at: float = 0.0
     ending: bool = False
 
 
@@ -214,14 +217,14 @@ class Calls:
         call = self._calls.get(session)
         if call is not None:
             # Sealing takes up to a second or two; whoever clicked need not wait for it.
-            self._spawn(self._wind_up(call))
+            self._spawn(self._wind_up(call, stopped=reason == "server_stopping"))
 
-    async def _wind_up(self, call: Call) -> None:
+    async def _wind_up(self, call: Call, *, stopped: bool) -> None:
         call.ending = True
         try:
             await self.checks.finish(call.session)
             await call.room.close()
-            sealed = await self._archive.finish(call.session, call.recorder)
+            sealed = await self._archive.finish(call.session, call.recorder, stopped=stopped)
             await self._sessions.seal(call.session, sealed.pop("verdict"), **sealed)
         finally:
             self._calls.pop(call.session, None)
@@ -370,6 +373,10 @@ class Calls:
         for call in list(self._calls.values()):
             if call.ending:
                 continue
+            if now - call.key_frames_at >= KEY_FRAME_S:
+                call.key_frames_at = now
+                for participant in call.streams:
+                    call.room.request_keyframe(participant)
             limits = {call.customer: CUSTOMER_GONE_S, call.teller: TELLER_GONE_S}
             for participant, limit in limits.items():
                 since = call.gone_since.get(participant)

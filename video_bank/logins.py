@@ -6,6 +6,9 @@ nobody in.  Whoever watches ``login:<id>`` on the bus hears when it ends.
 
 import hashlib
 import secrets
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +16,7 @@ from sqlalchemy import ColumnElement, or_, select
 
 from video_bank.bus import Event
 from video_bank.config import Config
-from video_bank.permissions import Role
+from video_bank.permissions import ALLOWED, Permission, Role
 from video_bank.secrets import Secrets
 from video_bank.storage import Database, Reader, Tx, new_token, now_us
 from video_bank.storage.tables import customers, logins, staff
@@ -78,6 +81,7 @@ class Logins:
         self._secrets = secrets
         self._idle_us = config.idle_s * 1_000_000
         self._life_us = config.login_s * 1_000_000
+        self._busy: Counter[str] = Counter()
 
     async def start(self, tx: Tx, kind: Kind, subject_id: str) -> SignedIn:
         """A new login; any cookie the browser had before is of no further use to it."""
@@ -113,14 +117,25 @@ class Logins:
             await self.touch(login.id)
         return login
 
-    async def touch(self, login_id: str) -> None:
-        """A sign of life: for a page that is busy on its WebSocket only."""
+    async def touch(self, *login_ids: str) -> None:
+        """Write a sign of life down."""
         async with self._database.write() as tx:
             await tx.execute(
                 logins.update()
-                .where(logins.c.id == login_id, logins.c.ended_at.is_(None))
+                .where(logins.c.id.in_(login_ids), logins.c.ended_at.is_(None))
                 .values(seen_at=now_us())
             )
+
+    @contextmanager
+    def busy(self, login: Login) -> Iterator[None]:
+        """Inside, a person in or waiting for a call is not idle, though nothing is asked for."""
+        weight = int(login.role in ALLOWED[Permission.ATTEND])
+        self._busy[login.id] += weight
+        try:
+            yield
+        finally:
+            self._busy[login.id] -= weight
+            self._busy += Counter()  # keeps what is above zero
 
     async def end(self, tx: Tx, login_id: str, event: Event) -> None:
         """End one login."""
@@ -135,6 +150,8 @@ class Logins:
 
     async def end_expired(self) -> int:
         """End what nobody used in time, so that its sockets close; says how many."""
+        if self._busy:
+            await self.touch(*self._busy.elements())
         now = now_us()
         late = or_(
             logins.c.seen_at <= now - self._idle_us, logins.c.created_at <= now - self._life_us

@@ -65,6 +65,7 @@ def main() -> int:
     )
     quiet = logging.WARNING if args.json else logging.INFO
     logging.getLogger("video_bank.probe").setLevel(logging.DEBUG if args.verbose else quiet)
+    logging.getLogger("aiortc").setLevel(logging.ERROR)  # a lost frame is not worth a line
     report = asyncio.run(run(options))
     print(json.dumps(report.as_json(), ensure_ascii=False), flush=True)
     return 0 if report.sealed else 1

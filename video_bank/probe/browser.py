@@ -23,6 +23,7 @@ from .camera import Viewer
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+LOGOUT = "/api/logout"
 HTTP_TIMEOUT = aiohttp.ClientTimeout(total=20)
 
 
@@ -56,6 +57,7 @@ class Browser:
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = 0
         self._measured = False
+        self._leaving = False
 
     async def __aenter__(self) -> Self:
         # unsafe: the server may be known by its address alone.
@@ -86,6 +88,8 @@ class Browser:
 
     async def post(self, path: str, body: Json | None = None) -> Json:
         """Send ``body`` to ``path``; a ``csrf`` in the answer is kept for the next time."""
+        # Signing out ends the WebSocket, which is then no complaint.
+        self._leaving = self._leaving or path == LOGOUT
         answer = await self._ask("POST", path, body or {})
         self._csrf = answer.get("csrf") or self._csrf
         return answer
@@ -193,7 +197,8 @@ class Browser:
             elif waiting := self._answers.pop(kind, None):
                 if not waiting.done():
                     waiting.set_result(message)
-        self._complain(f"the WebSocket closed ({socket.close_code})")
+        if not self._leaving:
+            self._complain(f"the WebSocket closed ({socket.close_code})")
 
     def _complain(self, problem: str) -> None:
         self.errors.append(f"{self.who}: {problem}")

@@ -13,7 +13,7 @@ import aiohttp
 import pyotp
 from yarl import URL
 
-from .browser import Browser, Json, Refused
+from .browser import LOGOUT, Browser, Json, Refused
 from .camera import Camera, Clip, Microphone, sound, still_clip, teller_clip, video_clip
 
 log = logging.getLogger(__name__)
@@ -124,6 +124,7 @@ class Robots:
         self._camera = camera
         self._microphone = microphone
         self._session = ""
+        self._asked = ""
         self._offers: asyncio.Queue[str] = asyncio.Queue()
 
     async def play(self) -> None:
@@ -164,6 +165,10 @@ class Robots:
         if topic == "guide":
             mode = data.get("mode")
             self._camera.show(mode if mode in CARDS else "face")
+            asked = f"{mode}: {data.get('prompt') or data.get('hint')}"
+            if asked != self._asked:
+                log.info("the customer is asked for %s", asked)
+            self._asked = asked
 
     async def _sign_in(self, teller: Browser) -> None:
         options = self._options
@@ -310,8 +315,8 @@ class Robots:
             ]
         farewells += [
             (teller, "/api/teller/state", {"state": "away"}),
-            (customer, "/api/logout", {}),
-            (teller, "/api/logout", {}),
+            (customer, LOGOUT, {}),
+            (teller, LOGOUT, {}),
         ]
         for browser, where, body in farewells:
             try:
