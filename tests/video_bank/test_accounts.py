@@ -409,3 +409,19 @@ async def test_the_audit_log_page_by_page(accounts: Accounts, admin: SignedIn) -
     assert first["entries"][0]["data"] == {"second_factor": False}
     assert (first["total"], first["pages"]) == (2, 1)
     assert (await accounts.audit_log(2))["entries"] == []
+
+
+async def test_who_is_in_a_call_is_not_idle(
+    accounts: Accounts, database: Database, admin: SignedIn, teller: SignedIn
+) -> None:
+    async def sweep() -> int:
+        async with database.write() as tx:
+            await tx.execute(update(logins).values(seen_at=now_us() - HOUR_US))
+        return await accounts.logins.end_expired()
+
+    with accounts.logins.busy(teller.login), accounts.logins.busy(teller.login):
+        with accounts.logins.busy(teller.login), accounts.logins.busy(admin.login):
+            assert await sweep() == 1  # the admin's page was only left open
+        assert await sweep() == 0
+        assert await accounts.find_login(teller.cookie) is not None
+    assert await sweep() == 1
