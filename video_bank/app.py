@@ -138,6 +138,7 @@ async def people(app: web.Application) -> AsyncIterator[None]:
     app[CONVERSATION] = Conversation(app[DATABASE], app[SECRETS], app[SESSIONS])
     async with background(app[ACCOUNTS].run()):
         yield
+    await app[ACCOUNTS].keep_head()
     app[ACCOUNTS].close()
 
 
