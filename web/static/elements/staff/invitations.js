@@ -10,6 +10,8 @@ import { copyable } from "./copyable.js"
 import { mark } from "./marks.js"
 import { attempt } from "./tell.js"
 
+const COLUMNS = ["invite.name", "invite.business", "invite.until", "invite.state"]
+
 class InvitationDesk extends Live {
   /** @param {AbortSignal} signal */
   connect(signal) {
@@ -60,14 +62,13 @@ class InvitationDesk extends Live {
   async #list() {
     const invitations = (await attempt(get("/api/invitations"))) ?? []
     if (invitations.length === 0) return
-    const head = ["invite.name", "invite.business", "invite.until", "invite.state"]
     fill(
       find("[data-part=list]", this),
       el(
         "table",
         { class: "table" },
         el("caption", {}, t("invite.sent")),
-        el("thead", {}, el("tr", {}, ...head.map((key) => el("th", { scope: "col" }, t(key))))),
+        el("thead", {}, el("tr", {}, ...COLUMNS.map((key) => el("th", { scope: "col" }, t(key))))),
         el("tbody", {}, ...invitations.map(row)),
       ),
     )
@@ -81,14 +82,8 @@ function row({ customer_masked, business, expires_at, used_at }) {
     : instant(expires_at) < Date.now()
       ? mark("none", t("invite.expired"))
       : mark("busy", t("invite.waiting"))
-  return el(
-    "tr",
-    {},
-    el("td", {}, customer_masked),
-    el("td", {}, businessName(business)),
-    el("td", {}, when(expires_at)),
-    el("td", {}, state),
-  )
+  const cells = [customer_masked, businessName(business), when(expires_at), state]
+  return el("tr", {}, ...cells.map((cell, at) => el("td", { data: { label: t(COLUMNS[at]) } }, cell)))
 }
 
 customElements.define("invitation-desk", InvitationDesk)

@@ -52,7 +52,13 @@ function about(data) {
   const pairs = Object.entries(data).filter(([, value]) => value !== null && typeof value !== "object")
   if (pairs.length === 0) return "–"
   const name = (/** @type {string} */ key) => (known(`audit.data.${key}`) ? t(`audit.data.${key}`) : key.replaceAll("_", " "))
-  return el("ul", { class: "about", role: "list" }, ...pairs.map(([key, value]) => el("li", {}, el("span", { class: "quiet" }, name(key)), " ", String(value))))
+  return el("ul", { class: "about", role: "list" }, ...pairs.map(([key, value]) => el("li", {}, el("span", { class: "quiet" }, name(key)), " ", words(value))))
+}
+
+/** @param {unknown} value */
+function words(value) {
+  if (typeof value === "boolean") return t(value ? "common.yes" : "common.no")
+  return known(`role.${value}`) ? t(`role.${value}`) : String(value)
 }
 
 customElements.define("audit-log", AuditLog)

@@ -13,8 +13,8 @@
  * @property {number} start_us
  */
 
-/** Above this a video is moved to its place at once, in seconds; below it, it is nudged. */
-const JUMP = 0.15
+/** From here on a video is moved to its place, in seconds; below it, it is nudged. */
+const FAR = 0.15
 /** Below this a video is left alone, in seconds: a third of what an eye notices. */
 const QUIET = 0.012
 /** The most a nudge changes the speed: voices stay natural. */
@@ -70,11 +70,11 @@ export function gaps(streams) {
  * How a following video catches up with the leading one.
  * @param {number} drift how far the follower is ahead, in seconds
  * @param {number} speed the speed the person chose
- * @returns {{jump: boolean, rate: number}}
+ * @returns {{far: boolean, rate: number}}
  */
 export function steer(drift, speed) {
-  if (Math.abs(drift) > JUMP * Math.max(1, speed)) return { jump: true, rate: speed }
-  if (Math.abs(drift) < QUIET) return { jump: false, rate: speed }
+  if (Math.abs(drift) > FAR * Math.max(1, speed)) return { far: true, rate: speed }
+  if (Math.abs(drift) < QUIET) return { far: false, rate: speed }
   const nudge = Math.max(-NUDGE, Math.min(NUDGE, -3 * drift))
-  return { jump: false, rate: speed * (1 + nudge) }
+  return { far: false, rate: speed * (1 + nudge) }
 }

@@ -89,7 +89,7 @@ function dot(entry, duration, seek) {
     event.stopPropagation()
     seek(at)
   })
-  one.style.setProperty("--from", String(at / duration))
+  one.style.setProperty("--from", String(Math.min(1, at / duration)))
   return one
 }
 

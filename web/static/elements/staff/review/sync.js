@@ -134,17 +134,32 @@ export class Sync extends EventTarget {
     // A file can end a frame earlier than its header says: that is no reason to stand still.
     if (leader.video.ended) this.#position = leader.stream.start_us + leader.stream.duration_us
     else if (leader.video.paused) this.#start(leader.video, this.#speed)
-    for (const other of others) this.#catchUp(other)
+    const far = others.filter((other) => this.#catchUp(other) === "far")
+    if (far.length > 0) this.#gather([leader, ...others], far)
   }
 
-  /** @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}} other */
+  /**
+   * Somebody is too far off to be nudged: all stand still until they are at the same place.
+   * @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}[]} current
+   * @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}[]} far
+   */
+  #gather(current, far) {
+    for (const { video } of current) video.pause()
+    for (const track of far) this.#place(track)
+  }
+
+  /**
+   * @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}} other
+   * @returns {"near"|"far"}
+   */
   #catchUp({ stream, video }) {
-    if (video.ended) return
+    if (video.ended) return "near"
     const wanted = (this.#position - stream.start_us) / 1e6
-    const { jump, rate } = steer(video.currentTime - wanted, this.#speed)
-    if (jump && !video.seeking) video.currentTime = Math.max(0, wanted)
+    const { far, rate } = steer(video.currentTime - wanted, this.#speed)
+    if (far) return "far"
     if (video.paused) this.#start(video, rate)
     else video.playbackRate = rate
+    return "near"
   }
 
   /**

@@ -11,7 +11,7 @@ class ChatPanel extends Live {
   #count = -1
 
   connect() {
-    const field = el("input", { class: "input", name: "text", maxlength: 1000, autocomplete: "off", placeholder: t("chat.write"), "aria-label": t("chat.write"), required: true })
+    const field = el("input", { class: "input", name: "text", maxlength: 1000, autocomplete: "off", placeholder: t("chat.write"), "aria-label": t("chat.write") })
     const form = el("form", {}, field, el("button", { class: "button", "aria-label": t("common.send") }, icon("send")))
     form.addEventListener("submit", (event) => this.#send(event, field))
     fill(this, el("ol", { class: "lines", role: "log", "aria-live": "polite", "aria-label": t("common.chat") }), form)

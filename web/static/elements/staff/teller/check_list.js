@@ -108,13 +108,11 @@ class CheckList extends Live {
    */
   #head(check, at) {
     const running = check.state === "running"
-    const again = check.state === "waiting" && check.attempts > 0
     return el(
       "div",
       { class: "check-head" },
       el("kbd", { "aria-hidden": "true" }, String(at + 1)),
-      el("h3", {}, checkName(check.check)),
-      running ? mark("busy", t("check.running")) : again ? mark("busy", t("check.again")) : check.finding ? verdictMark(check.finding.verdict) : mark("none", t("check.waiting")),
+      el("div", { class: "check-name" }, el("h3", {}, checkName(check.check)), stateMark(check)),
       this.#talking && (running ? this.#act(check, "stop") : this.#act(check, check.attempts > 0 ? "retry" : "start")),
     )
   }
@@ -172,6 +170,13 @@ class CheckList extends Live {
   #post(path) {
     return post(`/api/sessions/${this.#session}/checks/${path}`)
   }
+}
+
+/** @param {Check} check */
+function stateMark({ state, attempts, finding }) {
+  if (state === "running") return mark("busy", t("check.running"))
+  if (state === "waiting" && attempts > 0) return mark("busy", t("check.again"))
+  return finding ? verdictMark(finding.verdict) : mark("none", t("check.waiting"))
 }
 
 customElements.define("check-list", CheckList)
