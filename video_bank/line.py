@@ -60,6 +60,8 @@ class Line:
         self._desks: dict[str, Desk] = {}
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._told: dict[str, dict[str, Any]] = {}
+        "What each topic was last told."
         sessions.on_line_change = self._wake.set
 
     def desk(self, teller: str) -> Desk:
@@ -221,19 +223,26 @@ class Line:
     # -- where everybody stands -----------------------------------------------------------
 
     async def _tell_places(self) -> None:
+        """Tell customers their places and tellers the line, where it differs from the last time."""
         now = now_us()
         waiting = order(await self._sessions.waiting(), now)
         average = await self.average_talk_s() if waiting else DEFAULT_TALK_S
         customers = await self._sessions.waiting_customers() if waiting else {}
+        told: dict[str, dict[str, Any]] = {}
         for place, each in enumerate(waiting, start=1):
-            customer = customers.get(each.session)
-            estimate = estimate_s(place, self.working, average)
-            data = {"place": place, "estimate_s": estimate, "open": self.working > 0}
-            if customer:
-                self._bus.publish(f"customer:{customer}", {"topic": "queue", "data": data})
-        longest = max(((now - each.queued_at) // 1_000_000 for each in waiting), default=0)
-        summary = {"waiting": len(waiting), "longest_s": longest}
-        self._bus.publish("queue", {"topic": "queue", "data": summary})
+            if customer := customers.get(each.session):
+                estimate = estimate_s(place, self.working, average)
+                place_now = {"place": place, "estimate_s": estimate, "open": self.working > 0}
+                told[f"customer:{customer}"] = place_now
+        # When the one who waits longest joined stands for the age, which grows by itself.
+        since = min((each.queued_at for each in waiting), default=now)
+        told["queue"] = {"waiting": len(waiting), "since": since if waiting else None}
+        for topic, data in told.items():
+            if self._told.get(topic) != data:
+                if topic == "queue":
+                    data = {"waiting": len(waiting), "longest_s": (now - since) // 1_000_000}
+                self._bus.publish(topic, {"topic": "queue", "data": data})
+        self._told = told
 
     async def place_of(self, session: str) -> tuple[int | None, int | None]:
         """(place, estimate in seconds) of a waiting session; (None, None) when it does not wait."""
