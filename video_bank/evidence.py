@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from video_bank.storage import Database, Reader, Tx, now_us
 from video_bank.storage.tables import timeline
@@ -227,9 +228,15 @@ async def _main(arguments: Sequence[str]) -> int:
         print("usage: python -m video_bank.evidence verify [--data DIR]", file=sys.stderr)
         return 2
     config = Config.load(os.environ, arguments[1:])
+    if not config.data.is_dir():
+        print(f"{config.data} is not a data directory", file=sys.stderr)
+        return 2
     database = Database(config.database_url, LocalBus())
     try:
         verdicts = await verify_all(database, read_heads(config.data / "audit.heads"))
+    except SQLAlchemyError as error:
+        print(f"the database cannot be read: {error}", file=sys.stderr)
+        return 2
     finally:
         await database.close()
     for chain, bad in verdicts.items():

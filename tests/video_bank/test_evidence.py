@@ -1,6 +1,7 @@
 """The chain names the first row that is not as it was written."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -202,10 +203,31 @@ async def test_the_command_names_the_row(database: Database, config: Config, roo
 
     def command() -> tuple[int, str]:
         line = [sys.executable, "-m", "video_bank.evidence", "verify", "--data", str(config.data)]
-        done = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
+        own = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+        done = subprocess.run(
+            line, cwd=root, env=own, capture_output=True, text=True, check=False
+        )
         return done.returncode, done.stdout
 
     assert command() == (0, "audit: ok\n")
     async with database.write() as tx:
         await tx.execute(update(timeline).where(timeline.c.seq == 2).values(actor="nobody"))
     assert command() == (1, "audit: row 2 is not as it was written\n")
+
+
+@pytest.mark.parametrize("place", ["", "missing"])
+def test_the_command_says_where_there_is_nothing_to_verify(
+    tmp_path: Path, root: Path, place: str
+) -> None:
+    line = [sys.executable, "-m", "video_bank.evidence", "verify"]
+    done = subprocess.run(
+        [*line, "--data", str(tmp_path / place)],
+        cwd=root,
+        env={key: value for key, value in os.environ.items() if key != "DATABASE_URL"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr and done.stderr
+    assert not (tmp_path / "missing").exists()
