@@ -15,6 +15,9 @@ from kyc.ocr import TextReader, Word, lines
 
 WIDTH, HEIGHT = 1000, 630  # pixels of a card laid flat: 85.6 × 54 mm
 PORTRAIT = (0.60, 0.10, 0.36, 0.66)  # x, y, width, height of the portrait, shares of the card
+# And of two fields that are mostly one character.
+CELLS = {"sex": (0.16, 0.215, 0.09, 0.105), "nation": (0.385, 0.215, 0.135, 0.105)}
+MIN_CELL_SCORE = 0.8
 _READ_LONGEST = 960
 # Where the front prints its name's label and both ends of its number, shares of the card.
 _NAME_START, _NUMBER_START, _NUMBER_END = (0.07, 0.147), (0.32, 0.885), (0.89, 0.885)
@@ -48,16 +51,35 @@ def look(
     part = crop(frame, box)[0] if box is not None else frame
     sight = _read(text, part, turns)
     if sight.reading.side in ("front", "back"):
-        return sight
+        return _fill_cells(text, sight)
     others = [sight]
     if _stands_tall(sight.words):
         others += [_read(text, part, (turns + 1) % 4)]
         if others[-1].reading.side in ("front", "back"):
-            return others[-1]
+            return _fill_cells(text, others[-1])
         others += [_read(text, part, (turns + 3) % 4)]
     elif len(sight.words) >= 3:
         others += [_read(text, part, (turns + 2) % 4)]
-    return max(others, key=lambda each: (_rank(each.reading.side), each.reading.score))
+    best = max(others, key=lambda each: (_rank(each.reading.side), each.reading.score))
+    return _fill_cells(text, best)
+
+
+def _fill_cells(text: TextReader, sight: Sight) -> Sight:
+    """Read sex and nation where the front prints them, if they were passed over.
+
+    Both are mostly one character, and light on the plastic hides their labels first.
+    """
+    missing = [name for name in CELLS if name not in sight.reading.fields]
+    flat = flatten(sight) if missing and sight.reading.side == "front" else None
+    if flat is None:
+        return sight
+    cells = [crop(flat, [v * s for v, s in zip(CELLS[name], (WIDTH, HEIGHT) * 2, strict=True)])[0]
+             for name in missing]  # fmt: skip
+    for name, (found, score) in zip(missing, text.read_cells(cells), strict=True):
+        known = ("男", "女") if name == "sex" else resident.NATIONS
+        if found in known and score > MIN_CELL_SCORE:
+            sight.reading.fields[name] = resident.Value(found, score)
+    return sight
 
 
 def _rank(side: resident.Side) -> int:

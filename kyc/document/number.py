@@ -10,8 +10,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 
-from stdnum import exceptions
-from stdnum.cn import ric
+from stdnum import numdb
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHARACTERS = "10X98765432"
@@ -53,8 +52,13 @@ def parse(text: str) -> Number | None:
 
 
 def _region(text: str) -> str | None:
-    try:
-        place = ric.get_birth_place(text)
-    except exceptions.ValidationError:
+    """Province and county of the code, whichever year the county had it.
+
+    The card carries the code of where the number was given, often long after the birth, so the
+    years in the tables say nothing against it.
+    """
+    place = {k: v for _, found in numdb.get("cn/loc").info(text[:6]) for k, v in found.items()}
+    if not place.get("county"):
         return None
-    return "".join(place.get(part, "") for part in ("province", "county")) or None
+    county = re.sub(r"\[[^]]*\]", "", place["county"].split(",")[-1])
+    return str(place.get("province", "")) + county

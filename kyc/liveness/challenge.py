@@ -37,6 +37,8 @@ TURN_PAST = 0.28  # and seen from the camera's own middle
 NOD = 9.0  # degrees of pitch
 MOUTH = 0.22  # opening over width, above neutral
 MOUTH_S = 0.25  # held
+OPEN = 0.2  # a mouth this far open is not at rest
+CROOKED = 0.35  # nor is a head turned this far
 CLOSED = 0.55  # of the open eye's own opening
 BLINK_S = 2.5  # eyes closed for longer are not a blink
 
@@ -241,7 +243,7 @@ class Challenge:
         if len(window) < (2 if self.neutral else STEADY_SAMPLES):
             return "hold_still"
         rest = Neutral.of(window)
-        if abs(rest.yaw) > 0.35:
+        if abs(rest.yaw) > CROOKED or rest.mouth > OPEN:
             return "look_straight"
         if self.neutral and not self._near(rest, self.neutral):
             return "look_straight"
