@@ -7,12 +7,9 @@ import argparse
 import asyncio
 import logging
 import os
-import re
 import sys
 import time
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -22,16 +19,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from video_bank import totp
 from video_bank.bus import LocalBus
 from video_bank.config import Config
-from video_bank.errors import Conflict, NotAllowed, NotFound, NotSignedIn, OperatorError, UserError
+from video_bank.errors import Conflict, NotAllowed, NotSignedIn, OperatorError, UserError
 from video_bank.evidence import AUDIT, Head, Timeline, write_head
 from video_bank.lockout import Failures, Strangers
 from video_bank.logins import Login, Logins, SignedIn, cookie_name, signed_out
-from video_bank.passwords import MOST, Passwords, one_time_password, refuse_weak
-from video_bank.permissions import ALLOWED, STAFF, Permission, Role
-from video_bank.person import clean_name
+from video_bank.passwords import MOST, Passwords, refuse_weak
+from video_bank.permissions import ALLOWED, Permission, Role
 from video_bank.rates import Rate
 from video_bank.secrets import Secrets
-from video_bank.storage import Database, Reader, Tx, new_id, now_us
+from video_bank.staff import Staff, StaffMember, by_id, by_name, enrolled, sign_in_name
+from video_bank.storage import Database, Tx, now_us
 from video_bank.storage.tables import staff
 
 __all__ = ["LOGIN", "Accounts", "Login", "SignedIn", "StaffMember", "cookie_name", "require"]
@@ -48,17 +45,7 @@ SWEEP_S = 30
 AUDIT_PAGE = 50
 """Entries on a page of the audit log."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 
-
-@dataclass(frozen=True)
-class StaffMember:
-    """A staff account that was just made or reset."""
-
-    id: str
-    name: str
-    password: str = field(repr=False)
-    """The one-time password: the only time it is seen."""
 
 
 def require(login: Login | None, permission: Permission) -> Login:
@@ -86,6 +73,7 @@ class Accounts:
         self._secrets = secrets
         self._timeline = timeline
         self._passwords = Passwords()
+        self.staff = Staff(database, secrets, timeline, self.logins, self._passwords)
         self._strangers = Strangers()
         self._address_rate = Rate(config.sign_in_rate, 60)
         self._own_rate = Rate(5, 60)
@@ -134,9 +122,9 @@ class Accounts:
     async def _sign_in(self, name: str, password: str, totp_code: str | None) -> SignedIn:
         if len(password) > MOST:
             raise UserError("bad_request", field="password")
-        name = _sign_in_name(name)
+        name = sign_in_name(name)
         async with self._database.read() as reader:
-            row = await _by_name(reader, name)
+            row = await by_name(reader, name)
         if wait := self._failures(row, name).wait_s():
             raise NotSignedIn("locked", retry_after_s=wait)
         right = await self._passwords.verify(password, row.password_hash if row else None)
@@ -152,20 +140,20 @@ class Accounts:
     ) -> SignedIn | UserError:
         # The row as it is now: of attempts that were hashed side by side, those after the fifth
         # failure find the name locked.
-        row = await _by_name(tx, name)
+        row = await by_name(tx, name)
         if wait := self._failures(row, name).wait_s():
             return NotSignedIn("locked", retry_after_s=wait)
         if row is None or not password_right or row.disabled:
             return await self._fail(tx, row, name, "wrong_credentials")
         values: dict[str, Any] = {"failures": 0, "locked_until": None, "last_seen_at": now_us()}
-        if _enrolled(row):
+        if enrolled(row):
             if not code:
                 return NotSignedIn("totp_required")
             values["totp_last_step"] = self._step(row, code)
             if values["totp_last_step"] is None:
                 return await self._fail(tx, row, name, "totp_wrong")
         await tx.execute(staff.update().where(staff.c.id == row.id).values(values))
-        await self._audit(tx, "signed_in", f"staff:{row.id}", second_factor=_enrolled(row))
+        await self._audit(tx, "signed_in", f"staff:{row.id}", second_factor=enrolled(row))
         return await self.logins.start(tx, "staff", row.id)
 
     async def _fail(self, tx: Tx, row: Row[Any] | None, name: str, code: str) -> NotSignedIn:
@@ -216,7 +204,7 @@ class Accounts:
         """
         self._own_rate.take(login.subject_id)
         async with self._database.read() as reader:
-            row = await _by_id(reader, login.subject_id)
+            row = await by_id(reader, login.subject_id)
         if not await self._passwords.verify(old[: MOST + 1], row.password_hash):
             raise UserError("password_wrong")
         if old == new:
@@ -240,8 +228,8 @@ class Accounts:
         """
         secret = totp.new_secret()
         async with self._database.write() as tx:
-            row = await _by_id(tx, login.subject_id)
-            if _enrolled(row):
+            row = await by_id(tx, login.subject_id)
+            if enrolled(row):
                 raise Conflict("totp_enrolled")
             sealed = self._secrets.encrypt(secret, f"staff.totp_secret:{row.id}")
             await tx.execute(
@@ -256,8 +244,8 @@ class Accounts:
         """
         self._own_rate.take(login.subject_id)
         async with self._database.write() as tx:
-            row = await _by_id(tx, login.subject_id)
-            if row.totp_secret is None or _enrolled(row):
+            row = await by_id(tx, login.subject_id)
+            if row.totp_secret is None or enrolled(row):
                 raise Conflict("totp_not_started")
             step = self._step(row, code)
             if step is None:
@@ -278,7 +266,7 @@ class Accounts:
         if login.kind != "staff":
             return False
         async with self._database.read() as reader:
-            return _enrolled(await _by_id(reader, login.subject_id))
+            return enrolled(await by_id(reader, login.subject_id))
 
     async def audit_log(self, page: int) -> dict[str, Any]:
         """One page of the audit log, newest first; staff are named, customers are not."""
@@ -304,170 +292,8 @@ class Accounts:
             "pages": -(-total // AUDIT_PAGE),
         }
 
-    async def staff(self) -> list[dict[str, Any]]:
-        """Every account, for administrators."""
-        async with self._database.read() as reader:
-            rows = (await reader.execute(select(staff).order_by(staff.c.name))).all()
-        return [
-            {
-                "id": row.id,
-                "name": row.name,
-                "display_name": row.display_name,
-                "role": row.role,
-                "disabled": bool(row.disabled),
-                "totp": _enrolled(row),
-                "last_seen": row.last_seen_at,
-            }
-            for row in rows
-        ]
-
-    async def display_name(self, staff_id: str) -> str:
-        """What to call a colleague; also when the account is disabled."""
-        async with self._database.read() as reader:
-            return str((await _by_id(reader, staff_id)).display_name)
-
-    async def skills(self, staff_id: str) -> frozenset[str]:
-        """Businesses and languages this person serves; empty means all."""
-        async with self._database.read() as reader:
-            return frozenset((await _by_id(reader, staff_id)).skills)
-
-    async def unsafe_demo_account(self, name: str, display_name: str, role: Role) -> str:
-        """Make, or make usable again, an account whose password is going to be printed."""
-        password = one_time_password()
-        async with self._database.read() as reader:
-            row = await _by_name(reader, name)
-        if row is None:
-            await self.create_staff(name, display_name, role, by="demo", password=password)
-            return password
-        renewed = {
-            "password_hash": await self._passwords.hash(password),
-            "password_one_time": False,
-            "totp_secret": None,
-            "totp_last_step": None,
-            "failures": 0,
-            "locked_until": None,
-            "disabled": False,
-        }
-        async with self._database.write() as tx:
-            await tx.execute(staff.update().where(staff.c.id == row.id).values(renewed))
-            await self._audit(tx, "staff_reset", "demo", staff=row.id)
-            await self.logins.end_all(tx, "staff", row.id, signed_out("reset"))
-        return password
-
-    async def disable_demo_accounts(self, prefix: str) -> None:
-        """Disable what an earlier demo has left; every login of theirs ends."""
-        async with self._database.write() as tx:
-            left = staff.c.name.startswith(prefix, autoescape=True) & ~staff.c.disabled
-            for row in (await tx.execute(select(staff).where(left))).all():
-                await tx.execute(
-                    staff.update().where(staff.c.id == row.id).values(disabled=True)
-                )
-                await self._audit(tx, "staff_disabled", "server", staff=row.id)
-                await self.logins.end_all(tx, "staff", row.id, signed_out("disabled"))
-
-    async def create_staff(
-        self,
-        name: str,
-        display_name: str,
-        role: str,
-        *,
-        by: str,
-        password: str | None = None,
-        totp_secret: str | None = None,
-        skills: Sequence[str] = (),
-    ) -> StaffMember:
-        """Make an account with a one-time password.
-
-        ``by``: the actor, for the audit log.  A demo gives ``password`` (then not one-time) and
-        ``totp_secret``.  Raises ``name_invalid``, ``name_taken``, ``role_unknown``.
-        """
-        name = _sign_in_name(name)
-        if not _NAME.fullmatch(name):
-            raise UserError("name_invalid", field="name")
-        if role not in STAFF:
-            raise UserError("role_unknown", field="role")
-        chosen = password or one_time_password()
-        staff_id = new_id()
-        values: dict[str, Any] = {
-            "id": staff_id,
-            "name": name,
-            "display_name": clean_name(display_name),
-            "role": role,
-            "password_hash": await self._passwords.hash(chosen),
-            "password_one_time": password is None,
-            "skills": list(skills),
-            "created_at": now_us(),
-        }
-        if totp_secret is not None:
-            place = f"staff.totp_secret:{staff_id}"
-            values["totp_secret"] = self._secrets.encrypt(totp_secret, place)
-            values["totp_last_step"] = 0
-        async with self._database.write() as tx:
-            if await _by_name(tx, name) is not None:
-                raise Conflict("name_taken", field="name")
-            await tx.execute(staff.insert().values(values))
-            await self._audit(tx, "staff_created", by, staff=staff_id, role=str(role))
-        return StaffMember(staff_id, name, chosen)
-
-    async def set_disabled(self, staff_id: str, disabled: bool, *, by: Login) -> None:
-        """Disable (every login ends at once) or enable an account; not one's own."""
-        async with self._database.write() as tx:
-            row = await self._another(tx, staff_id, by)
-            await tx.execute(staff.update().where(staff.c.id == row.id).values(disabled=disabled))
-            kind = "staff_disabled" if disabled else "staff_enabled"
-            await self._audit(tx, kind, by.actor, staff=row.id)
-            if disabled:
-                await self.logins.end_all(tx, "staff", row.id, signed_out("disabled"))
-
-    async def reset(self, staff_id: str, *, by: Login) -> StaffMember:
-        """A new one-time password, no second factor, no lock-out, every login ended."""
-        password = one_time_password()
-        hashed = await self._passwords.hash(password)
-        async with self._database.write() as tx:
-            row = await self._another(tx, staff_id, by)
-            await tx.execute(
-                staff.update()
-                .where(staff.c.id == row.id)
-                .values(
-                    password_hash=hashed,
-                    password_one_time=True,
-                    totp_secret=None,
-                    totp_last_step=None,
-                    failures=0,
-                    locked_until=None,
-                )
-            )
-            await self._audit(tx, "staff_reset", by.actor, staff=row.id)
-            await self.logins.end_all(tx, "staff", row.id, signed_out("reset"))
-        return StaffMember(row.id, row.name, password)
-
-    async def _another(self, tx: Tx, staff_id: str, by: Login) -> Row[Any]:
-        if staff_id == by.subject_id:
-            raise Conflict("own_account")
-        return await _by_id(tx, staff_id)
-
     async def _audit(self, tx: Tx, kind: str, actor: str, **data: Any) -> None:
         await self._timeline.append(tx, AUDIT, kind, actor, data)
-
-
-def _sign_in_name(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).strip().lower()[:64]
-
-
-def _enrolled(row: Row[Any]) -> bool:
-    # A secret without a step was shown but never confirmed.
-    return row.totp_secret is not None and row.totp_last_step is not None
-
-
-async def _by_name(reader: Reader, name: str) -> Row[Any] | None:
-    return (await reader.execute(select(staff).where(staff.c.name == name))).first()
-
-
-async def _by_id(reader: Reader, staff_id: str) -> Row[Any]:
-    row = (await reader.execute(select(staff).where(staff.c.id == staff_id))).first()
-    if row is None:
-        raise NotFound()
-    return row
 
 
 async def create_admin(config: Config, name: str) -> StaffMember:
@@ -476,7 +302,7 @@ async def create_admin(config: Config, name: str) -> StaffMember:
     accounts = Accounts(database, Secrets.load_or_create(config.keys), Timeline(), config)
     try:
         await database.migrate()
-        return await accounts.create_staff(name, name, Role.ADMIN, by="command line")
+        return await accounts.staff.create(name, name, Role.ADMIN, by="command line")
     finally:
         accounts.close()
         await database.close()

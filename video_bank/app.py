@@ -171,7 +171,14 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     forward.check()
     app[ARCHIVE] = Archive(app[DATABASE], config.data / "recordings", config.keys)
     app[CALLS] = Calls(
-        app[BUS], app[SESSIONS], app[LINE], app[ARCHIVE], addresses=_media_addresses(config)
+        app[BUS],
+        app[SESSIONS],
+        app[LINE],
+        app[ARCHIVE],
+        addresses=_media_addresses(config),
+        customer_gone_s=config.customer_gone_s,
+        teller_gone_s=config.teller_gone_s,
+        place_kept_s=config.place_kept_s,
     )
     app[FINDINGS] = Findings(app[DATABASE], app[BLOBS], app[SECRETS], app[SESSIONS])
     app[CHECKS] = Checks(

@@ -95,17 +95,20 @@ class Archive:
             raise
 
     async def finish(
-        self, session: str, recorder: Recorder, *, stopped: bool = False
+        self, session: str, recorder: Recorder, *, stopped: bool = False, failed: bool = False
     ) -> dict[str, Any]:
         """Seal the part; answers with what its timeline entry says, the verdict among it.
 
         ``stopped``: the server goes down under a call; the seal is whole and says so.
+        ``failed``: something of the call is not in it, however whole the file may be.
         """
         sealed = await recorder.finish(Ending.STOPPED if stopped else Ending.FINISHED)
         if not sealed.complete:
             part = await self._part(sealed.part_id)
             await self._close(part, f"writing failed: {sealed.failure}")
         verdict = (await self._verify(sealed.name))["verdict"]
+        if failed:
+            verdict = min(verdict, "incomplete", key=WORST_FIRST.index)
         async with self._db.write() as tx:
             await tx.execute(
                 update(t.parts)
@@ -132,17 +135,31 @@ class Archive:
         await asyncio.to_thread(self.store.path(sealed.name).unlink)
         await self._forget(sealed.part_id)
 
-    async def recover(self, session: str) -> str | None:
+    async def unsealed(self) -> list[str]:
+        """Sessions with a part that was not finished."""
+        query = select(t.parts.c.session_id).where(t.parts.c.sealed_at.is_(None)).distinct()
+        async with self._db.read() as c:
+            return [str(row[0]) for row in (await c.execute(query)).all()]
+
+    async def drop(self, session: str) -> None:
+        """Discard what a crash left of a call that did not come about."""
+        for part in await self._left(session):
+            await asyncio.to_thread(self.store.path(part["name"]).unlink, missing_ok=True)
+            await self._forget(part["id"])
+
+    async def recover(self, session: str) -> str:
         """Close what a crash left open, by a signed statement beside the file.
 
-        Answers with the session's verdict, the worst of its parts'; None when all were sealed.
+        Answers with the session's verdict, the worst of its parts'.
         """
-        async with self._db.read() as c:
-            parts = (await c.execute(_parts_of(session))).mappings().all()
-        left = [part for part in parts if part["sealed_at"] is None]
-        for part in left:
+        for part in await self._left(session):
             await self._recover(part)
-        return await self._worst(session) if left else None
+        return await self._worst(session)
+
+    async def _left(self, session: str) -> list[RowMapping]:
+        async with self._db.read() as c:
+            query = _parts_of(session).where(t.parts.c.sealed_at.is_(None))
+            return list((await c.execute(query)).mappings().all())
 
     async def _recover(self, part: RowMapping) -> None:
         await self._close(part, "the server ended without closing it")
@@ -203,9 +220,13 @@ class Archive:
             # A file that is gone or cannot be read proves nothing; the page says which.
             reason = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
             verdict = Verdict(name, Status.INCOMPLETE, reason)
+        status = verdict.status
+        if status is Status.OK and verdict.reason == "writing_failed":
+            # The file is as it was written; the session is not all in it.
+            status = Status.INCOMPLETE
         return {
             "name": name,
-            "verdict": str(verdict.status),
+            "verdict": str(status),
             "reason": verdict.reason,
             "record": verdict.record,
             "time_us": verdict.time_us,

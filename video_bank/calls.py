@@ -31,12 +31,6 @@ from video_bank.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
-CUSTOMER_GONE_S = 120.0
-"""A customer may be without network this long before the call is ended for them."""
-TELLER_GONE_S = 60.0
-"""A customer is not kept in front of an empty chair longer than this."""
-WAITING_GONE_S = 120.0
-"""A place in the line is kept this long for a page that is not open."""
 WATCH_S = 1.0
 KEY_FRAME_S = 5.0
 """Browsers send key frames only when asked; a replay can seek to one of these."""
@@ -64,6 +58,8 @@ class Call:
     "Participants whose media is not there, with the monotonic second since when."
     been_here: set[str] = field(default_factory=set)
     recording_failed: bool = False
+    failure_noted: bool = False
+    "Whether the database knows; it may be on the same full disk."
     key_frames_at: float = 0.0
     ending: bool = False
 
@@ -82,10 +78,15 @@ class Calls:
         archive: Archive,
         *,
         addresses: Sequence[str],
+        customer_gone_s: float,
+        teller_gone_s: float,
+        place_kept_s: float,
     ) -> None:
         self._bus = bus
         self._sessions, self._line, self._archive = sessions, line, archive
         self._addresses = tuple(addresses)
+        self._customer_gone_s, self._teller_gone_s = customer_gone_s, teller_gone_s
+        self._place_kept_s = place_kept_s
         self._calls: dict[str, Call] = {}
         self._pumps: dict[Connection, asyncio.Task[None]] = {}
         self._pages: dict[str, int] = {}
@@ -224,7 +225,9 @@ class Calls:
         try:
             await self.checks.finish(call.session)
             await call.room.close()
-            sealed = await self._archive.finish(call.session, call.recorder, stopped=stopped)
+            sealed = await self._archive.finish(
+                call.session, call.recorder, stopped=stopped, failed=call.recording_failed
+            )
             await self._sessions.seal(call.session, sealed.pop("verdict"), **sealed)
         finally:
             self._calls.pop(call.session, None)
@@ -249,14 +252,19 @@ class Calls:
 
     async def recover(self) -> None:
         """After a crash: find the sessions it cut, close their recordings, take offers back."""
-        for session in await self._sessions.unfinished():
-            verdict = await self._archive.recover(session)
-            await self._sessions.interrupt(session)
-            if verdict is not None:
-                await self._sessions.seal(session, verdict)
-            log.warning("- session %s was cut, its recording: %s", session, verdict or "sealed")
         for session, teller in await self._sessions.offered():
             await self._sessions.back_to_line(session, "withdraw", teller)
+        # Of calls that did not come about any more there is a part, but nothing in it.
+        for session in await self._sessions.never_accepted(await self._archive.unsealed()):
+            await self._archive.drop(session)
+        cut = await self._sessions.unfinished()
+        for session in cut:
+            await self._sessions.interrupt(session)
+        # A closed session, too, may have been cut while its recording was being sealed.
+        for session in await self._archive.unsealed():
+            verdict = await self._archive.recover(session)
+            await self._sessions.seal(session, verdict)
+            log.warning("- session %s was cut, its recording: %s", session, verdict)
         # Whoever waited has lost the socket too: the page has as long to come back as any other.
         for customer in (await self._sessions.waiting_customers()).values():
             self._absent[customer] = time.monotonic()
@@ -347,8 +355,11 @@ class Calls:
         alarm = {"topic": "alarm", "data": {"code": "recording_failed", "session": session}}
         self._bus.publish(f"staff:{call.teller}", alarm)
         self._bus.publish(f"customer:{call.customer}", alarm)
-        self._enter(session, "recording_failed")
-        self._spawn(self._sessions.mark_unsealed(session))
+        self._spawn(self._note_failure(call))
+
+    async def _note_failure(self, call: Call) -> None:
+        await self._sessions.recording_failed(call.session)
+        call.failure_noted = True
 
     def _enter(self, session: str, kind: str, **data: Any) -> None:
         self._spawn(self._sessions.note_event(session, kind, "server", **data))
@@ -377,7 +388,9 @@ class Calls:
                 call.key_frames_at = now
                 for participant in call.streams:
                     call.room.request_keyframe(participant)
-            limits = {call.customer: CUSTOMER_GONE_S, call.teller: TELLER_GONE_S}
+                if call.recording_failed and not call.failure_noted:
+                    self._spawn(self._note_failure(call))
+            limits = {call.customer: self._customer_gone_s, call.teller: self._teller_gone_s}
             for participant, limit in limits.items():
                 since = call.gone_since.get(participant)
                 if since is not None and now - since > limit:
@@ -386,7 +399,7 @@ class Calls:
                         await self.end(call.session, "server", f"{who}_lost")
                     break
         for customer, since in list(self._absent.items()):
-            if now - since > WAITING_GONE_S:
+            if now - since > self._place_kept_s:
                 del self._absent[customer]
                 await self._give_up_place(customer)
 

@@ -93,6 +93,16 @@ class Config:
     """A customer is offered to a teller for so many seconds, then to the next one; the teller who
     did not answer is set away."""
 
+    customer_gone_s: int = 120
+    """A customer may be without network in a call for so many seconds; then the call is ended."""
+
+    teller_gone_s: int = 60
+    """A teller may be without network in a call for so many seconds; then the call is ended and the
+    customer told."""
+
+    place_kept_s: int = 120
+    """A place in the line is kept for so many seconds while the customer's page is not open."""
+
     check_s: int = 60
     """A check without a result ends as "not checked" after so many seconds."""
 

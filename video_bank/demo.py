@@ -34,11 +34,11 @@ class Person:
 async def people(accounts: Accounts, *, wanted: bool) -> list[Person]:
     """Make the demo accounts with new passwords, or disable all there are."""
     if not wanted:
-        await accounts.disable_demo_accounts(PREFIX)
+        await accounts.staff.disable_demo(PREFIX)
         return []
     made = []
     for name, role, display in PEOPLE:
-        password = await accounts.unsafe_demo_account(PREFIX + name, display, role)
+        password = await accounts.staff.unsafe_demo(PREFIX + name, display, role)
         made.append(Person(PREFIX + name, password, role))
     return made
 

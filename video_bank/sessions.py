@@ -5,7 +5,7 @@ gets its entry and the pages their events.  The row is changed with its old stat
 clause, so of two people doing the same thing at once exactly one succeeds.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -393,10 +393,11 @@ class Sessions:
                 "session", {"id": session, "state": change.row["state"], "reason": "sealed"}
             )
 
-    async def mark_unsealed(self, session: str) -> None:
+    async def recording_failed(self, session: str) -> None:
         """The recording broke off: known at once, so that nothing is approved on it."""
         async with self.change(session) as change:
             await change.set(seal="incomplete")
+            await change.enter("recording_failed", "server")
 
     async def history(self, customer: str, *, before: str) -> list[dict[str, Any]]:
         """The customer's earlier sessions, newest first, at most ten."""
@@ -457,6 +458,14 @@ class Sessions:
     async def unfinished(self) -> list[str]:
         """Sessions whose call was up when the server last stopped."""
         query = select(t.sessions.c.id).where(t.sessions.c.state.in_(("talking", "wrap_up")))
+        async with self._db.read() as c:
+            return [str(row[0]) for row in (await c.execute(query)).all()]
+
+    async def never_accepted(self, sessions: Sequence[str]) -> list[str]:
+        """Those of ``sessions`` whose call has not begun."""
+        query = select(t.sessions.c.id).where(
+            t.sessions.c.id.in_(sessions), t.sessions.c.accepted_at.is_(None)
+        )
         async with self._db.read() as c:
             return [str(row[0]) for row in (await c.execute(query)).all()]
 

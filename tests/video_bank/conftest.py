@@ -62,12 +62,12 @@ def customers(database: Database, secrets: Secrets, config: Config) -> Customers
 @pytest.fixture
 async def teller(accounts: Accounts) -> SignedIn:
     """Wang Fang, signed in."""
-    await accounts.create_staff("wangfang", "王芳", "teller", by="test", password=PASSWORD)
+    await accounts.staff.create("wangfang", "王芳", "teller", by="test", password=PASSWORD)
     return await accounts.sign_in("wangfang", PASSWORD, None, "192.0.2.1")
 
 
 @pytest.fixture
 async def admin(accounts: Accounts) -> SignedIn:
     """The administrator, signed in."""
-    await accounts.create_staff("admin", "Admin", "admin", by="test", password=PASSWORD)
+    await accounts.staff.create("admin", "Admin", "admin", by="test", password=PASSWORD)
     return await accounts.sign_in("admin", PASSWORD, None, "192.0.2.2")

@@ -166,7 +166,7 @@ async def test_the_second_factor(accounts: Accounts, teller: SignedIn) -> None:
 
 async def test_one_code_signs_in_once_however_quickly(accounts: Accounts) -> None:
     secret = totp.new_secret()
-    await accounts.create_staff(
+    await accounts.staff.create(
         "li", "李", "teller", by="test", password=PASSWORD, totp_secret=secret
     )
     code = totp.code_now(secret)
@@ -176,7 +176,7 @@ async def test_one_code_signs_in_once_however_quickly(accounts: Accounts) -> Non
 
 
 async def test_wrong_codes_lock(accounts: Accounts) -> None:
-    await accounts.create_staff(
+    await accounts.staff.create(
         "li", "李", "teller", by="test", password=PASSWORD, totp_secret=totp.new_secret()
     )
     answers = [await refusal(accounts, "li", PASSWORD, "000000") for _ in range(FREE + 1)]
@@ -186,7 +186,7 @@ async def test_wrong_codes_lock(accounts: Accounts) -> None:
 async def test_a_one_time_password_is_replaced(
     accounts: Accounts, bus: LocalBus, database: Database
 ) -> None:
-    member = await accounts.create_staff("li", "李雷", "reviewer", by="staff:admin")
+    member = await accounts.staff.create("li", "李雷", "reviewer", by="staff:admin")
     first = await accounts.sign_in("li", member.password, None, HERE)
     assert first.login.restricted
     for old, new, code in [
@@ -288,19 +288,19 @@ async def test_disabling_and_enabling(
     accounts: Accounts, bus: LocalBus, admin: SignedIn, teller: SignedIn
 ) -> None:
     async with bus.subscribe(f"login:{teller.login.id}") as events:
-        await accounts.set_disabled(teller.login.subject_id, True, by=admin.login)
+        await accounts.staff.set_disabled(teller.login.subject_id, True, by=admin.login)
         async for _, event in events:
             assert event["data"] == {"reason": "disabled"}
             break
     assert await accounts.find_login(teller.cookie) is None
     assert await refusal(accounts, "wangfang", PASSWORD) == "wrong_credentials"
-    await accounts.set_disabled(teller.login.subject_id, False, by=admin.login)
+    await accounts.staff.set_disabled(teller.login.subject_id, False, by=admin.login)
     await accounts.sign_in("wangfang", PASSWORD, None, HERE)
     for staff_id, error in [(admin.login.subject_id, Conflict), ("nobody", NotFound)]:
         with pytest.raises(error):
-            await accounts.set_disabled(staff_id, True, by=admin.login)
+            await accounts.staff.set_disabled(staff_id, True, by=admin.login)
         with pytest.raises(error):
-            await accounts.reset(staff_id, by=admin.login)
+            await accounts.staff.reset(staff_id, by=admin.login)
 
 
 async def test_a_reset_begins_anew(accounts: Accounts, admin: SignedIn, teller: SignedIn) -> None:
@@ -308,7 +308,7 @@ async def test_a_reset_begins_anew(accounts: Accounts, admin: SignedIn, teller: 
     await accounts.confirm_totp(teller.login, totp.code_now(secret))
     for _ in range(FREE):
         await refusal(accounts, "wangfang", "wrong")
-    member = await accounts.reset(teller.login.subject_id, by=admin.login)
+    member = await accounts.staff.reset(teller.login.subject_id, by=admin.login)
     assert await accounts.find_login(teller.cookie) is None
     signed_in = await accounts.sign_in("wangfang", member.password, None, HERE)
     assert signed_in.login.restricted
@@ -325,15 +325,15 @@ async def test_making_accounts(accounts: Accounts, teller: SignedIn) -> None:
         ("li", "李", "owner", "role_unknown"),
     ]:
         with pytest.raises(UserError, match=code):
-            await accounts.create_staff(name, display, role, by="test")
-    (row,) = await accounts.staff()
+            await accounts.staff.create(name, display, role, by="test")
+    (row,) = await accounts.staff.everybody()
     assert row["name"] == "wangfang" and not row["disabled"] and not row["totp"]
     assert "password_hash" not in row
-    assert await accounts.display_name(teller.login.subject_id) == "王芳"
+    assert await accounts.staff.display_name(teller.login.subject_id) == "王芳"
 
 
 async def test_secrets_do_not_show(accounts: Accounts, teller: SignedIn) -> None:
-    member = await accounts.create_staff("li", "李", "teller", by="test")
+    member = await accounts.staff.create("li", "李", "teller", by="test")
     assert member.password not in repr(member)
     assert teller.cookie not in repr(teller)
 

@@ -16,8 +16,8 @@ from video_bank.app import ROUTES
 from video_bank.config import Config
 from video_bank.customers import Customers
 from video_bank.keys import ACCOUNTS, CONFIG
+from video_bank.logins import cookie_name
 from video_bank.permissions import Role
-from video_bank.views.cookie import cookie_name
 from video_bank.views.guard import errors, identify, permitted
 from video_bank.views.route import Route
 
@@ -124,7 +124,7 @@ async def sign_in(accounts: Accounts, customers: Customers, role: Role) -> Signe
     if role == Role.CUSTOMER:
         challenge = await customers.walk_in("张三", "13800138000", "zh", "192.0.2.1")
         return await customers.confirm(challenge.id, challenge.demo_code or "", "192.0.2.1")
-    await accounts.create_staff(role.value, role.value, role, by="test", password=PASSWORD)
+    await accounts.staff.create(role.value, role.value, role, by="test", password=PASSWORD)
     return await accounts.sign_in(role.value, PASSWORD, None, "192.0.2.1")
 
 
@@ -181,7 +181,7 @@ async def test_nobody_reaches_what_is_not_for_everybody(client: Client) -> None:
 async def test_a_one_time_password_reaches_its_own_replacement_only(
     client: Client, accounts: Accounts, pages: None
 ) -> None:
-    member = await accounts.create_staff("li", "李", "admin", by="test")
+    member = await accounts.staff.create("li", "李", "admin", by="test")
     signed_in = await accounts.sign_in("li", member.password, None, "192.0.2.1")
     token = ORIGIN | {"X-CSRF-Token": signed_in.login.csrf}
     for name in ("GET /api/staff", "POST /api/staff", "GET /api/audit", "GET /admin"):

@@ -118,14 +118,14 @@ async def network_test(request: web.Request) -> web.Response:
 
 async def list_staff(request: web.Request) -> web.Response:
     """Every account."""
-    return web.json_response(await request.app[ACCOUNTS].staff())
+    return web.json_response(await request.app[ACCOUNTS].staff.everybody())
 
 
 async def create_staff(request: web.Request) -> web.Response:
     """A new account with a one-time password."""
     data = await body(request)
     login = request[LOGIN]
-    member = await request.app[ACCOUNTS].create_staff(
+    member = await request.app[ACCOUNTS].staff.create(
         field(data, "name", str),
         field(data, "display_name", str),
         field(data, "role", str),
@@ -146,7 +146,7 @@ async def enable(request: web.Request) -> web.Response:
 
 
 async def _set_disabled(request: web.Request, disabled: bool) -> web.Response:
-    await request.app[ACCOUNTS].set_disabled(
+    await request.app[ACCOUNTS].staff.set_disabled(
         request.match_info["id"], disabled, by=request[LOGIN]
     )
     return web.json_response({})
@@ -154,7 +154,7 @@ async def _set_disabled(request: web.Request, disabled: bool) -> web.Response:
 
 async def reset(request: web.Request) -> web.Response:
     """A new one-time password for somebody who lost theirs."""
-    member = await request.app[ACCOUNTS].reset(request.match_info["id"], by=request[LOGIN])
+    member = await request.app[ACCOUNTS].staff.reset(request.match_info["id"], by=request[LOGIN])
     return web.json_response({"one_time_password": member.password})
 
 

@@ -30,7 +30,9 @@ async def customer_view(app: web.Application, row: RowMapping) -> dict[str, Any]
     if row["state"] in ("waiting", "offered"):
         place, estimate = await app[LINE].place_of(row["id"])
     newest = {each["check"]: each for each in await app[FINDINGS].of(row["id"])}
-    teller = await app[ACCOUNTS].display_name(row["teller_id"]) if row["accepted_at"] else None
+    teller = None
+    if row["accepted_at"]:
+        teller = await app[ACCOUNTS].staff.display_name(row["teller_id"])
     return {
         "id": row["id"],
         "state": row["state"],

@@ -98,7 +98,7 @@ async def set_state(request: web.Request) -> web.Response:
     state = field(await body(request), "state", str)
     if state not in ("ready", "away"):
         raise UserError("unknown_state")
-    skills = await request.app[ACCOUNTS].skills(login.subject_id)
+    skills = await request.app[ACCOUNTS].staff.skills(login.subject_id)
     await request.app[LINE].set_state(login.subject_id, state, skills)
     return web.json_response({"state": state})
 

@@ -66,7 +66,7 @@ async def me(client: Client) -> dict[str, Any]:
 async def test_a_teller_from_the_first_password_to_the_second_factor(
     client: Client, accounts: Accounts
 ) -> None:
-    member = await accounts.create_staff("wangfang", "王芳", "teller", by="test")
+    member = await accounts.staff.create("wangfang", "王芳", "teller", by="test")
     status, reply = await post(client, "/api/login", name="wangfang", password=member.password)
     assert (status, reply["error"]["code"]) == (401, "password_change_required")
     status, reply = await post(
@@ -91,7 +91,7 @@ async def test_a_teller_from_the_first_password_to_the_second_factor(
 
 
 async def test_the_cookie(client: Client, accounts: Accounts, customers: Customers) -> None:
-    await accounts.create_staff("wangfang", "王芳", "teller", by="test", password=PASSWORD)
+    await accounts.staff.create("wangfang", "王芳", "teller", by="test", password=PASSWORD)
     body = {"name": "wangfang", "password": PASSWORD}
     async with client.post("/api/login", json=body, headers=ORIGIN) as answer:
         flags = set(answer.headers["Set-Cookie"].split("; ")[1:])
@@ -112,7 +112,7 @@ async def test_the_cookie(client: Client, accounts: Accounts, customers: Custome
 
 
 async def test_an_invited_customer(client: Client, accounts: Accounts) -> None:
-    await accounts.create_staff("wangfang", "王芳", "teller", by="test", password=PASSWORD)
+    await accounts.staff.create("wangfang", "王芳", "teller", by="test", password=PASSWORD)
     csrf = await sign_in(client, "wangfang")
     status, made = await post(
         client, "/api/invitations", csrf, name=NAME, phone=PHONE, business="loan", hours=2
@@ -142,7 +142,7 @@ async def test_a_walk_in(client: Client) -> None:
 
 
 async def test_the_administration(client: Client, accounts: Accounts) -> None:
-    await accounts.create_staff("chief", "Chief", "admin", by="test", password=PASSWORD)
+    await accounts.staff.create("chief", "Chief", "admin", by="test", password=PASSWORD)
     csrf = await sign_in(client, "chief")
     status, made = await post(
         client, "/api/staff", csrf, name="li", display_name="李雷", role="reviewer"
@@ -229,7 +229,7 @@ async def test_nothing_personal_is_left_in_logs_or_on_the_disk(
     client: Client, accounts: Accounts, config: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    await accounts.create_staff("wangfang", "王芳", "teller", by="test", password=PASSWORD)
+    await accounts.staff.create("wangfang", "王芳", "teller", by="test", password=PASSWORD)
     csrf = await sign_in(client, "wangfang")
     seeded = [NAME, PHONE, PASSWORD, csrf, "my other password"]
     await post(client, "/api/login", name="wangfang", password="my other password")

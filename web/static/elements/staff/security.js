@@ -27,7 +27,8 @@ class OwnSecurity extends Live {
     if (!me || me.totp === undefined) return
     const words = me.totp ? mark("good", t("security.totp_on")) : mark("look", t("security.totp_off"))
     find("[data-part=totp-state]", this).replaceChildren(words)
-    find("[data-act=enrol]", this).textContent = t(me.totp ? "security.enrol_again" : "security.enrol")
+    // Replacing one that is in force takes an administrator: a stolen login must not be able to.
+    find("[data-act=enrol]", this).hidden = me.totp
   }
 
   async #enrol() {
