@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -119,12 +120,19 @@ class FaceMatch:
 
 
 def describe(finder: FaceFinder, encoder: FaceEncoder, portrait: Bgr) -> Embedding | None:
-    """The largest face of a still, described; None when there is none to be found."""
+    """The face a still is of, described; None when there is none to be found."""
     # A portrait cut close leaves the finder no surroundings to tell a face by.
     margin = max(portrait.shape[:2]) // 4
     padded = cv2.copyMakeBorder(portrait, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     for picture in (portrait, np.asarray(padded, np.uint8)):
         faces = finder.find(picture)
         if faces:
-            return encoder.encode(picture, faces[0])
+            return encoder.encode(picture, max(faces, key=partial(_subject, picture)))
     return None
+
+
+def _subject(picture: Bgr, face: Face) -> float:
+    """How much a face is what the picture is of: large, and in the middle."""
+    x, y, w, h = face.box
+    off = np.hypot(x + (w - picture.shape[1]) / 2, y + (h - picture.shape[0]) / 2)
+    return 0.5 * w - float(off)

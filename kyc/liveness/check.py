@@ -51,8 +51,7 @@ class Liveness:
         self._reference: Embedding | None = None
         if reference is not None:
             self._reference = describe(finder, encoder, reference)
-            if self._reference is None:
-                raise BadInput("portrait_unusable")
+        self._unusable = reference is not None and self._reference is None
         self._first: list[Embedding] = []
         self._compared_us = -COMPARE_US
         self._lost = False
@@ -64,6 +63,8 @@ class Liveness:
     def see(self, frame: Frame) -> Guidance | Finding:
         if self._finding is not None:
             return self._finding
+        if self._unusable:
+            return self._end("portrait_unusable", frame)
         faces = self._finder.find(frame.bgr)
         face, trouble = principal(faces)
         if face is None:
