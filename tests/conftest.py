@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,6 +25,17 @@ def test_data() -> Path:
         if place and (Path(place) / "videos").is_dir():
             return Path(place)
     pytest.skip("no test data: set VIDEO_BANK_TEST_DATA to its folder")
+
+
+@pytest.fixture(scope="session")
+def models(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models `make test` has prepared, or made here."""
+    ready = root / "data" / "models"
+    if not (ready / ".stamp").exists():
+        ready = tmp_path_factory.mktemp("models")
+        command = [sys.executable, "-m", "kyc", "setup", "--models", str(ready)]
+        subprocess.run(command, cwd=root, check=True, timeout=300)
+    return ready
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,10 @@ class Bank:
         self.data = data
         self.accounts: dict[str, Account] = {}
         "The first account of each role."
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://localhost:{self.port}"
         self._settings = settings
         self._log = data.with_suffix(".log")
         data.mkdir(parents=True, exist_ok=True)
@@ -40,10 +44,6 @@ class Bank:
             (data / "models").symlink_to(models)
 
     def __enter__(self) -> Self:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://localhost:{self.port}"
         # Nothing of the surroundings leaks in: no DATABASE_URL, no setting of the developer's.
         environment = {
             name: value
