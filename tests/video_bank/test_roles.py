@@ -43,7 +43,7 @@ TABLE = {
     "GET /admin": "reviewer admin",
     "GET /ws": SIGNED_IN,
     "GET /api/health": EVERYBODY,
-    "GET /api/network-test": EVERYBODY,
+    "GET /api/network-test": SIGNED_IN,
     "POST /api/login": EVERYBODY,
     "POST /api/logout": SIGNED_IN,
     "POST /api/logout-everywhere": SIGNED_IN,

@@ -172,7 +172,7 @@ routes = [
     Route("POST", "/api/totp/enrol", Permission.OWN_ACCOUNT, enrol_totp),
     Route("POST", "/api/totp/confirm", Permission.OWN_ACCOUNT, confirm_totp),
     Route("GET", "/api/me", Permission.SIGNED_IN, me),
-    Route("GET", "/api/network-test", None, network_test),
+    Route("GET", "/api/network-test", Permission.SIGNED_IN, network_test),
     Route("GET", "/api/staff", Permission.MANAGE_STAFF, list_staff),
     Route("POST", "/api/staff", Permission.MANAGE_STAFF, create_staff),
     Route("POST", "/api/staff/{id}/disable", Permission.MANAGE_STAFF, disable),

@@ -187,7 +187,11 @@ async def test_what_is_no_sign_in(
         assert (await answer.json())["error"]["code"] in ("bad_request", "too_large")
 
 
-async def test_random_bytes_to_time_a_download_with(client: Client) -> None:
+async def test_random_bytes_to_time_a_download_with(client: Client, accounts: Accounts) -> None:
+    async with client.get("/api/network-test") as answer:
+        assert answer.status == 401
+    await accounts.staff.create("wangfang", "王芳", "teller", by="test", password=PASSWORD)
+    await sign_in(client, "wangfang")
     for query, size in [("", 100_000), ("?bytes=5", 5), ("?bytes=99999999", 2_000_000)]:
         async with client.get(f"/api/network-test{query}") as answer:
             assert len(await answer.read()) == size

@@ -92,6 +92,8 @@ function changePassword() {
     if (!(await send(form, "/api/password", { old: said.get("old"), new: said.get("new") }))) return
     dialog.close()
     tell(t("security.changed"))
+    // The old login has ended with its token and its socket; the page begins anew with the new one.
+    setTimeout(() => location.reload(), 1500)
   })
 }
 
