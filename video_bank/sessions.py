@@ -369,9 +369,12 @@ class Sessions:
                 change.tell("hold", {"session": session, "on": on})
 
     async def note_event(self, session: str, kind: str, actor: str, **data: Any) -> None:
-        """A timeline entry that changes no row: connected, muted, recording_failed and the like."""
+        """A timeline entry that changes no row: connected, muted, check_started and the like."""
         async with self.change(session) as change:
             await change.enter(kind, actor, **data)
+            change.tell_teller(
+                "session", {"id": session, "state": change.row["state"], "reason": kind}
+            )
 
     async def close(self, session: str, teller: str) -> None:
         """Wrap-up is done.

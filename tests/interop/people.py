@@ -196,8 +196,11 @@ class Teller(Staff):
         expect(self.page.get_by_role("heading", name="Wrap-up")).to_be_visible()
 
     def finish(self) -> None:
+        """Close the session and go home."""
         self.button("Finish and take the next").click()
         expect(self.page.get_by_role("heading", name="Ready for the next customer")).to_be_visible()
+        self.button("Step away").click()
+        expect(self.button("I am ready")).to_be_visible()
 
 
 class Reviewer(Staff):

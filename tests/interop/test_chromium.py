@@ -34,6 +34,7 @@ PROMPTS = {
     "Nod your head",
 }
 CHECKS_S = 400
+TRIES = 5
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,17 @@ def be_checked(customer: Customer, teller: Teller) -> None:
         return all(word in ("Passed", "Failed", "Not checked") for word in words)
 
     eventually(teller.page, done, CHECKS_S, "a verdict on every check")
+
+
+def challenge(customer: Customer, teller: Teller) -> None:
+    """Movements are asked for, if need be again: somebody who talks all the time finds no rest."""
+    tries = 1
+    while not PROMPTS & set(customer.asked):
+        assert tries <= TRIES, customer.asked
+        tries += 1
+        teller.button(f"Retry: {LIVE}").click()
+        expect(teller.button(f"Stop: {LIVE}")).to_be_visible()
+        be_checked(customer, teller)
 
 
 def meet(customer: Customer, teller: Teller) -> None:
@@ -117,7 +129,7 @@ def test_from_the_line_to_the_verified_replay(
             for name in names:
                 assert teller.field(check, name) == known[name], name
         assert teller.verdict(MATCH) == "Passed"
-        assert PROMPTS & set(customer.asked), customer.asked
+        challenge(customer, teller)
         assert teller.verdict(LIVE) != "Passed", "a film cannot know what will be asked"
 
         # 3. Not everything passed: approving is barred, refusing is not.
