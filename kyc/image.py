@@ -74,6 +74,8 @@ def decode(data: bytes) -> Bgr:
                 upright = _opaque(ImageOps.exif_transpose(image))
     except BadInput:
         raise
+    except Image.DecompressionBombError as error:
+        raise BadInput("picture_too_large") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Warning) as error:
         raise BadInput("not_a_picture") from error
     return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])

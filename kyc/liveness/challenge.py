@@ -4,7 +4,9 @@ Pure and synchronous: observations with their time go in, steps come out, no clo
 
 1. The person's own neutral face is measured first; all that follows is relative to it.
 2. A prompt is asked only while the face is neutral, so what is done must begin after the asking.
-3. Another action than the one asked for does not count; three of them end the challenge.
+3. Another large action than the one asked for ends the challenge. A recording that shows every
+   action over and over would else meet the prompts one day: of such loops 19 % passed four prompts
+   when two mistakes were forgiven, 7 % when one was, 1 % when none is.
 4. Each prompt has its deadline. The same face must stay in the picture, alone, throughout.
 
 A turn has to reach far: a photograph turned before the camera keeps the cheeks in proportion to
@@ -30,7 +32,7 @@ REACTION_S = 0.2  # nobody answers a prompt faster, seen through a network
 GAP_S = 1.0  # no face or no picture for longer: what was begun does not count
 ABSENT_S = 3.0  # no face, or several, for longer ends the challenge
 UNSURE_S = 10.0  # neutral not found for longer ends it
-STRAYS = 3  # other actions than the one asked for
+STRAY_S = 0.25  # another action than the one asked for counts when held; speaking is no action
 
 TURN = 0.42  # change of yaw; about 20 degrees
 TURN_PAST = 0.28  # and seen from the camera's own middle
@@ -183,7 +185,7 @@ class Challenge:
         self._unsure_since: int | None = None
         self._armed = False
         self._began: int | None = None
-        self._stray: str | None = None
+        self._stray_began: int | None = None
         self._others = 0
 
     @property
@@ -281,6 +283,7 @@ class Challenge:
         other = self.neutral.action(pose)
         if other and other != asked.prompt and not self._belongs(asked.prompt, other):
             return self._stray_action(now)
+        self._stray_began = None
         if not self._performed(asked.prompt, now, pose):
             return self._step(asked.prompt, now)
         asked.seen_us = now
@@ -294,12 +297,13 @@ class Challenge:
         return other == "nod" and prompt in ("left", "right", "mouth")
 
     def _stray_action(self, now: int) -> Step:
-        self.strays += 1
-        self._disarm()
+        self._began = None
+        self._stray_began = now if self._stray_began is None else self._stray_began
         prompt = self.asked[-1].prompt
-        if self.strays >= STRAYS:
+        if now - self._stray_began >= STRAY_S * 1e6:
+            self.strays += 1
             return self._step(prompt, now, ended="prompt_missed")
-        return self._step("look_straight", now)
+        return self._step(prompt, now)
 
     def _performed(self, prompt: str, now: int, pose: Measures) -> bool:
         """Whether the prompt has now been followed to its end."""
@@ -337,7 +341,7 @@ class Challenge:
 
     def _disarm(self) -> None:
         self._armed = False
-        self._began = None
+        self._began = self._stray_began = None
         self._recent.clear()
 
     def _window(self, now: int, seconds: float) -> list[Measures]:
