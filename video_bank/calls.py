@@ -88,6 +88,8 @@ class Calls:
         self._customer_gone_s, self._teller_gone_s = customer_gone_s, teller_gone_s
         self._place_kept_s = place_kept_s
         self._calls: dict[str, Call] = {}
+        self._opening: set[str] = set()
+        "Sessions whose call is being prepared."
         self._pumps: dict[Connection, asyncio.Task[None]] = {}
         self._pages: dict[str, int] = {}
         "Open pages by customer."
@@ -169,22 +171,26 @@ class Calls:
                 no call, and the customer keeps the place in the line.
         """
         row = await self._sessions.get(session)
-        if row["state"] != "offered" or row["teller_id"] != teller:
+        offered = row["state"] == "offered" and row["teller_id"] == teller
+        # Of two requests at once the second one ends here: a session has one room, one recorder.
+        if not offered or session in self._calls or session in self._opening:
             raise Conflict("offer_gone")
-        call = await self._open(row, teller)
+        self._opening.add(session)
         try:
-            await self._line.accept(session, teller)
-        except BaseException:
-            del self._calls[session]
-            await call.room.close()
-            await self._archive.discard(call.recorder)
-            raise
+            call = await self._open(row, teller)
+            try:
+                await self._line.accept(session, teller)
+            except BaseException:
+                del self._calls[session]
+                await call.room.close()
+                await self._archive.discard(call.recorder)
+                raise
+        finally:
+            self._opening.discard(session)
         await self.checks.begin(session)
 
     async def _open(self, row: RowMapping, teller: str) -> Call:
         session, customer = row["id"], row["customer_id"]
-        if session in self._calls:
-            raise Conflict("offer_gone")
         try:
             recorder = await self._archive.open(
                 session, lambda error: self._recording_failed(session, error)
