@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kyc.check import AllOf, Finding, Guidance, Passed, Verdict
+from kyc.liveness.challenge import draw
 from kyc.worker import Inference, InferenceUnavailable
 from video_bank.bus import Bus
 from video_bank.businesses import FACE_CHECKS, Businesses
@@ -25,8 +26,8 @@ from video_bank.storage import now_us
 
 log = logging.getLogger(__name__)
 
-PROMPTS = ("blink", "mouth", "left", "right", "nod")
-PROMPT_COUNT = 4
+PROMPT_COUNTS = (4, 5)
+"""How many movements are asked for is chosen at random too: where it ends cannot be known."""
 MODES = {"id_card_front": "card_front", "id_card_back": "card_back"}
 """What the customer is asked to show; everything else looks at the face."""
 RATES = {"liveness": 10.0, "face_match": 4.0, "id_card_front": 4.0, "id_card_back": 4.0}
@@ -108,16 +109,6 @@ class Feed:
             self._coming.cancel()
             await asyncio.gather(self._coming, return_exceptions=True)
         await self._pictures.aclose()
-
-
-def choose_prompts() -> list[str]:
-    """A random challenge; no prompt follows itself, so each must be seen to begin anew."""
-    prompts: list[str] = []
-    while len(prompts) < PROMPT_COUNT:
-        candidate = randomness.choice(PROMPTS)
-        if not prompts or prompts[-1] != candidate:
-            prompts.append(candidate)
-    return prompts
 
 
 def not_checked(check: str, reason: str, time_us: int | None) -> Finding:
@@ -297,7 +288,7 @@ class Checks:
 
     def _limit(self, check: str) -> float:
         # Each prompt has its own deadline inside the check; this one catches an absent face.
-        return self._check_s + (PROMPT_COUNT * self._prompt_s if check == "liveness" else 0.0)
+        return self._check_s + (max(PROMPT_COUNTS) * self._prompt_s if check == "liveness" else 0.0)
 
     def _parameters(self, examination: Examination, check: str) -> dict[str, Any]:
         if check == "id_card_back":
@@ -305,7 +296,7 @@ class Checks:
         if check == "face_match":
             return {"portrait_jpeg": examination.portrait}
         if check == "liveness":
-            prompts = choose_prompts()
+            prompts = draw(randomness.choice(PROMPT_COUNTS))
             return {
                 "prompts": prompts,
                 "prompt_s": self._prompt_s,
