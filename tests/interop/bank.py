@@ -14,7 +14,7 @@ from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = re.compile(r"^ +([a-z_]+) +(demo-\S+) +(\S+)$", re.MULTILINE)
-START_S = 60
+START_S = 120
 STOP_S = 30
 
 

@@ -1,0 +1,33 @@
+"""A bank with short patience, shared by all tests that leave it running."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.people import Branch
+from tests.interop.bank import Bank
+
+SETTINGS = {
+    "ring_s": "4",
+    "teller_gone_s": "8",
+    "customer_gone_s": "60",
+    "check_s": "30",
+    "sign_in_rate": "10000",
+    "walk_in_rate": "10000",
+}
+"""Robots come faster than people, and tests wait less long."""
+
+
+@pytest.fixture(scope="session")
+def bank(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+    """A demo bank."""
+    with Bank(tmp_path_factory.mktemp("bank") / "data", models, **SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+async def branch(bank: Bank) -> AsyncIterator[Branch]:
+    """Nobody yet; who comes in a test is gone after it."""
+    async with Branch(bank) as people:
+        yield people
