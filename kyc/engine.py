@@ -11,7 +11,9 @@ import json
 import logging
 import os
 import resource
+import select
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,11 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
         sink.write(json.dumps(_report_memory(options.models, options.threads)).encode() + b"\n")
         sink.flush()
         return 0
+    loaded = threading.Event()
+    threading.Thread(target=_end_with, args=(source, loaded), daemon=True).start()
     try:
         engine = Engine(options.models, options.threads)
     except Error as error:
         log.error("x %s", error.diagnostics())
         return 1
+    loaded.set()
     engine.serve(source, sink)
     sys.stderr.flush()
     os._exit(0)  # a reading under way would hold the process for another second
@@ -114,6 +119,15 @@ def _frame(request: wire.Body) -> Any:
 
     time_us = int(request["media_time_us"])
     return Frame.of(request["width"], request["height"], request["bgr"], time_us)
+
+
+def _end_with(source: BinaryIO, loaded: threading.Event) -> None:
+    """End the process when its input ends while it still loads, which can take a minute."""
+    hangup = select.poll()
+    hangup.register(source, 0)
+    hangup.poll()
+    if not loaded.is_set():
+        os._exit(0)
 
 
 def _private_streams() -> tuple[BinaryIO, BinaryIO]:
