@@ -50,16 +50,16 @@ def look(
     """
     part = crop(frame, box)[0] if box is not None else frame
     sight = _read(text, part, turns)
-    if sight.reading.side in ("front", "back"):
-        return _fill_cells(text, sight)
+    known = sight.reading.side in ("front", "back")
     others = [sight]
     if _stands_tall(sight.words):
-        others += [_read(text, part, (turns + 1) % 4)]
-        if others[-1].reading.side in ("front", "back"):
-            return _fill_cells(text, others[-1])
-        others += [_read(text, part, (turns + 3) % 4)]
-    elif len(sight.words) >= 3:
-        others += [_read(text, part, (turns + 2) % 4)]
+        # Tall words are read turned to the left: if that made sense, it is the way to turn.
+        ways = (3, 1) if known else (1, 3)
+        others = [_read(text, part, (turns + ways[0]) % 4)]
+        if others[0].reading.side not in ("front", "back"):
+            others.append(_read(text, part, (turns + ways[1]) % 4))
+    elif not known and len(sight.words) >= 3:
+        others.append(_read(text, part, (turns + 2) % 4))
     best = max(others, key=lambda each: (_rank(each.reading.side), each.reading.score))
     return _fill_cells(text, best)
 

@@ -38,6 +38,9 @@ MIN_LETTER = 11.0  # pixels
 STILL = 6.0  # mean change of luminance between frames that reading still bears
 
 
+Box = tuple[float, float, float, float]
+
+
 @dataclass(frozen=True)
 class Desk:
     """What reading a card needs."""
@@ -74,12 +77,15 @@ class IdCard:
         if finding := self._settled(frame):
             return finding
         hint, box = self._first_look(frame)
-        if box is not None and self._pending is None:
-            look = partial(card.look, self._desk.text, frame.bgr, box, self._turns)
+        if box is None:
+            return self._guidance(hint or "no_card", frame, None)
+        whole = _whole_card(box, self._turns)
+        if self._pending is None:
+            look = partial(card.look, self._desk.text, frame.bgr, whole, self._turns)
             self._pending = (self._desk.reading.submit(look), frame)
             if finding := self._settled(frame):
                 return finding
-        return self._guidance(hint, frame, box)
+        return self._guidance(self._remedy(frame, box), frame, whole)
 
     def expire(self, media_time_us: int) -> Finding:
         if self._pending:
@@ -91,8 +97,8 @@ class IdCard:
 
     # -- one frame -----------------------------------------------------------------------------
 
-    def _first_look(self, frame: Frame) -> tuple[str, list[float] | None]:
-        """A hint, and the box to read when reading is worthwhile."""
+    def _first_look(self, frame: Frame) -> tuple[str | None, Box | None]:
+        """Why reading is not worthwhile, or the box that holds the text."""
         words = self._desk.finder.find(frame.bgr)
         moved = self._moved(frame.bgr)
         if len(words) < MIN_WORDS:
@@ -100,24 +106,21 @@ class IdCard:
         edges = np.array([[x, y, x + w, y + h] for x, y, w, h in words], np.float32)
         left, top = edges[:, :2].min(axis=0)
         right, bottom = edges[:, 2:].max(axis=0)
-        box = [float(left), float(top), float(right - left), float(bottom - top)]
-        share = box[2] / frame.size[0]
-        if share < FAR_SHARE:
+        box = (float(left), float(top), float(right - left), float(bottom - top))
+        if _reach(frame, box) < FAR_SHARE:
             return "closer", None
         part, _ = crop(frame.bgr, box)
         if brightness(part) < MIN_BRIGHTNESS:
             return "more_light", None
         if moved > STILL or sharpness(part, 480) < MIN_SHARPNESS:
             return "hold_still", None
-        # The portrait, the emblem and the edges lie outside the text.
-        box = [left - 0.2 * box[2], top - 0.3 * box[3], 1.75 * box[2], 1.6 * box[3]]
-        return self._remedy(share, part), [float(v) for v in box]
+        return None, box
 
-    def _remedy(self, share: float, part: Bgr) -> str:
+    def _remedy(self, frame: Frame, box: Box) -> str:
         """What would help a card that is being read."""
-        last = self._last
+        last, near = self._last, _reach(frame, box) >= NEAR_SHARE
         if last is None:
-            return "closer" if share < NEAR_SHARE else "reading"
+            return "reading" if near else "closer"
         if last.reading.side == "other":
             return "wrong_document"
         if last.reading.side not in (self.side, "nothing"):
@@ -125,9 +128,9 @@ class IdCard:
         if last.quarter_turns:
             return "turn_card"
         if len(last.reading.fields) < len(self.fields):
-            if glare(part) > MAX_GLARE:
+            if glare(crop(frame.bgr, box)[0]) > MAX_GLARE:
                 return "less_glare"
-            if share < NEAR_SHARE or last.letter_height < MIN_LETTER:
+            if not near or last.letter_height < MIN_LETTER:
                 return "closer"
         return "reading" if last.reading.side == self.side else "hold_still"
 
@@ -365,6 +368,22 @@ def cut_portrait(sight: card.Sight, faces: FaceFinder) -> tuple[Bgr | None, bool
     x, y, w, h = card.PORTRAIT
     box = (x * card.WIDTH, y * card.HEIGHT, w * card.WIDTH, h * card.HEIGHT)
     return crop(flat, box)[0].copy(), False
+
+
+def _whole_card(text: Box, turns: int) -> Box:
+    """Room around the text for what it leaves out: on the front the portrait, right of it.
+
+    ``turns`` quarter turns clockwise would set the card upright.
+    """
+    margins = (0.2, 0.3, 0.55, 0.3)  # left, top, right, bottom of an upright card
+    left, top, right, bottom = (margins[(side + turns) % 4] for side in range(4))
+    x, y, w, h = text
+    return x - left * w, y - top * h, w * (1 + left + right), h * (1 + top + bottom)
+
+
+def _reach(frame: Frame, box: Box) -> float:
+    """How much of a picture's longer side the text spans, whichever way the card is turned."""
+    return max(box[2], box[3]) / max(frame.size)
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

@@ -29,7 +29,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def instruments(models_dir: Path) -> Instruments:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the OCR toolkit's own, while it imports
-        return Instruments.load(models_dir, threads=2, reading=AtOnce())
+        return Instruments.load(models_dir, threads=1, reading=AtOnce())
 
 
 @pytest.fixture(scope="session")
