@@ -68,6 +68,9 @@ from video_bank.views.route import BODY_LIMIT, Route
 
 log = logging.getLogger(__name__)
 
+LAST_REQUESTS_S = 5.0
+"""Requests under way when the server stops have this long to be answered."""
+
 INFERENCE = web.AppKey("inference", Inference)
 DEMO_PEOPLE = web.AppKey("demo_people", list[demo.Person])
 
@@ -104,6 +107,7 @@ def make_app(config: Config) -> web.Application:
         app.router.add_route(route.method, route.path, permitted(route))
     app.router.add_static("/static", WEB / "static")
     app.cleanup_ctx.extend([storage, people, inference, line, call_centre, demo_people])
+    app.on_shutdown.append(end_calls)
     return app
 
 
@@ -200,7 +204,12 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     await app[CALLS].recover()
     async with background(app[CALLS].run()):
         yield
-        await app[CALLS].stop()
+
+
+async def end_calls(app: web.Application) -> None:
+    """Before the server waits for its connections to end, which open pages never do by themselves:
+    end and seal every call, tell the people in it, and close the pages' sockets."""
+    await app[CALLS].stop()
 
 
 async def demo_people(app: web.Application) -> AsyncIterator[None]:
@@ -227,7 +236,9 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    runner = web.AppRunner(make_app(config), access_log=None, handle_signals=False)
+    runner = web.AppRunner(
+        make_app(config), access_log=None, handle_signals=False, shutdown_timeout=LAST_REQUESTS_S
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, config.host, config.port, ssl_context=_tls(config))

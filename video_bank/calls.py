@@ -248,11 +248,13 @@ class Calls:
         self._line.left(session)
 
     async def stop(self) -> None:
-        """The server stops: every call is ended and sealed."""
+        """The server stops: every call is ended and sealed, every page's socket closed."""
         for session in list(self._calls):
             with contextlib.suppress(UserError):
                 await self.end(session, "server", "server_stopping")
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in list(self._pumps):
+            connection.close("server_stopping")
         # A connection left open would keep the process alive by its threads.
         await peer.close_all()
 
