@@ -150,22 +150,32 @@ class Inference:
     async def _keep_running(self) -> None:
         failures = 0
         while True:
-            process = await _Process.spawn(self._command, self._call_s)
-            self._process = process
-            try:
-                await process.load(self._load_s)
+            if await self._live_once():
                 failures = 0
-                self._changed.set()
-                await process.ended()
-            except InferenceUnavailable:
-                pass
-            finally:
-                self._process = None
-                await process.kill()
             pause = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
             failures += 1
             log.warning("x inference process ended, starting again in %.1f s", pause)
             await asyncio.sleep(pause)
+
+
+    async def _live_once(self) -> bool:
+        """One life of the process, to its end; whether it got as far as loading its models."""
+        try:
+            process = await _Process.spawn(self._command, self._call_s)
+        except OSError as error:
+            log.error("x inference process cannot be started: %s", error)
+            return False
+        try:
+            await process.load(self._load_s)
+            self._process = process
+            self._changed.set()
+            await process.ended()
+            return True
+        except InferenceUnavailable:
+            return False
+        finally:
+            self._process = None
+            await process.kill()
 
 
 class _Process:
@@ -261,6 +271,7 @@ class _Process:
         except wire.Garbled as error:
             log.warning("x inference process sent no message: %s", error)
         finally:
+            self.ready = False
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(
