@@ -126,7 +126,7 @@ async def test_stopped_under_a_call(bank: Bank, branch: Branch) -> None:
     await ended(*worker)
     row = session_row(bank, session)
     assert (row["state"], row["end_reason"], row["seal"]) == ("wrap_up", "server_stopping", "ok")
-    assert kinds(bank, session)[-2:] == ["ended", "sealed"]
+    assert "ended" in kinds(bank, session) and kinds(bank, session)[-1] == "sealed"
     status, (part,) = await verified(bank, session)
     assert (status, part["status"], part["reason"]) == (0, "ok", "stopped")
     assert "Traceback" not in bank.log

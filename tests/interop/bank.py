@@ -37,7 +37,7 @@ class Bank:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://localhost:{self.port}"
-        self._settings = settings
+        self.settings = settings
         self._log = data.with_suffix(".log")
         data.mkdir(parents=True, exist_ok=True)
         if not (data / "models").exists():
@@ -51,7 +51,7 @@ class Bank:
             if not name.startswith("VIDEO_BANK_") and name != "DATABASE_URL"
         }
         environment |= {
-            f"VIDEO_BANK_{name.upper()}": value for name, value in self._settings.items()
+            f"VIDEO_BANK_{name.upper()}": value for name, value in self.settings.items()
         }
         command = [sys.executable, "run_server.py", "--demo", "--port", str(self.port),
                    "--data", str(self.data)]  # fmt: skip
