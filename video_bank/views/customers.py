@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from video_bank.accounts import LOGIN
-from video_bank.keys import CONFIG, CUSTOMERS
+from video_bank.keys import BUSINESSES, CONFIG, CUSTOMERS
 from video_bank.logins import SignedIn
 from video_bank.permissions import Permission
 from video_bank.views.cookie import give_login
@@ -55,11 +55,12 @@ async def confirm(request: web.Request) -> web.Response:
 async def invite(request: web.Request) -> web.Response:
     """Make a personal link."""
     data = await body(request)
+    business = optional(data, "business", str)
     invitation = await request.app[CUSTOMERS].invite(
         request[LOGIN],
         field(data, "name", str),
         optional(data, "phone", str),
-        optional(data, "business", str),
+        request.app[BUSINESSES][business].id if business else None,
         optional(data, "hours", int),
     )
     reply = {"url": invitation.url, "expires_at": invitation.expires_at}

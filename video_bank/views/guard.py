@@ -10,10 +10,10 @@ from aiohttp import web
 
 from video_bank.accounts import LOGIN, Login, cookie_name, require
 from video_bank.config import Config
-from video_bank.errors import NotAllowed, NotSignedIn, UserError
+from video_bank.errors import NotAllowed, NotFound, NotSignedIn, UserError
 from video_bank.keys import ACCOUNTS, CONFIG, PAGES
 from video_bank.views.pages import language
-from video_bank.views.route import Handler, Route
+from video_bank.views.route import Handler, Route, plain
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,10 @@ def permitted(route: Route) -> Handler:
             _not_forged(request, login if route.permission else None)
         if route.permission is not None:
             require(login, route.permission)
+        if not all(map(plain, request.match_info.values())):
+            raise NotFound()
+        if not all(map(plain, request.query.values())):
+            raise UserError("bad_request")
         return await route.handler(request)
 
     return guarded

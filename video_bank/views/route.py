@@ -57,7 +57,7 @@ def field(data: dict[str, Any], name: str, kind: type[T]) -> T:
     # bool is an int to Python, not to anyone who writes JSON.
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise UserError("bad_request", field=name)
-    if kind is str and not _plain(str(value)):
+    if kind is str and not plain(str(value)):
         raise UserError("bad_request", field=name)
     return value
 
@@ -102,7 +102,8 @@ def _inside(
     return any(parsed in network for network in networks)
 
 
-def _plain(text: str) -> bool:
+def plain(text: str) -> bool:
+    """Whether a database can hold the text: no NUL, no half character, at most 4,000 of them."""
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
