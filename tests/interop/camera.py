@@ -35,6 +35,11 @@ class Film:
         return cls(list(_video(path)))
 
     @classmethod
+    def of_first_moment(cls, path: Path) -> "Film":
+        """The person of a video, holding still."""
+        return cls([next(_video(path))])
+
+    @classmethod
     def of_picture(cls, path: Path) -> "Film":
         """A picture held still."""
         picture = cv2.imread(str(path))

@@ -11,5 +11,5 @@ from tests.interop.bank import Bank
 @pytest.fixture(scope="module")
 def bank(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
     """A demo bank; checks get more time than usual because tests share a busy machine."""
-    with Bank(tmp_path_factory.mktemp("bank") / "data", models, check_s="120") as running:
+    with Bank(tmp_path_factory.mktemp("bank") / "data", models, check_s="240") as running:
         yield running

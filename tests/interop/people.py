@@ -30,6 +30,10 @@ ASKED = {
     "Show your face": "face",
 }
 "What the customer's page asks for, and what to hold up then."
+SCREENSHOTS = "VIDEO_BANK_SCREENSHOTS"
+CALM = ("Hold still…", "Look straight at the camera")
+"What the person of a film, who talks, can do too."
+OUT_OF_FOCUS = "video, .thumb img { filter: blur(10px) !important; }"
 
 
 @contextmanager
@@ -58,6 +62,7 @@ class Person:
             viewport={"width": size[0], "height": size[1]},
             has_touch=touch,
             permissions=["camera", "microphone"],
+            bypass_csp=SCREENSHOTS in os.environ,  # the blur is a style of ours
         )
         self.page: Page = context.new_page()
         self.page.set_default_timeout(20_000)
@@ -72,9 +77,21 @@ class Person:
         return self.page.get_by_role("button", name=name, exact=isinstance(name, str))
 
     def picture(self, name: str) -> None:
-        """Keep a screenshot where VIDEO_BANK_SCREENSHOTS says; else nothing."""
-        if directory := os.environ.get("VIDEO_BANK_SCREENSHOTS"):
-            self.page.screenshot(path=Path(directory) / f"{name}.png")
+        """Keep screenshots where VIDEO_BANK_SCREENSHOTS says; else nothing.
+
+        At both sizes, and with people out of focus: their faces are not ours to publish.
+        """
+        directory = os.environ.get(SCREENSHOTS)
+        if directory is None:
+            return
+        own = self.page.viewport_size
+        for suffix, (width, height) in {"phone": PHONE, "desktop": DESKTOP}.items():
+            self.page.set_viewport_size({"width": width, "height": height})
+            self.page.wait_for_timeout(500)
+            path = Path(directory) / f"{name}-{suffix}.jpg"
+            self.page.screenshot(path=path, type="jpeg", quality=80, style=OUT_OF_FOCUS)
+        if own:
+            self.page.set_viewport_size(own)
 
 
 class Customer(Person):
@@ -132,10 +149,12 @@ class Customer(Person):
         said = words.inner_text()
         if said and (not self.asked or self.asked[-1] != said):
             self.asked.append(said)
-        wanted = ASKED.get(about)
+        wanted = "calm" if about == "Show your face" and said in CALM else ASKED.get(about)
         if wanted and wanted != self._shown:
             self._camera.show(self._films[wanted])
             self._shown = wanted
+            if wanted == "card_front":
+                self.picture("customer-call")
 
 
 class Staff(Person):
@@ -149,6 +168,7 @@ class Staff(Person):
         self.page.get_by_label("Password", exact=True).fill(account.password)
         self.button("Sign in").click()
         self.page.wait_for_url(lambda url: "sign-in" not in url)
+        self.picture("staff-home")
 
 
 class Teller(Staff):
@@ -216,6 +236,17 @@ class Reviewer(Staff):
         expect(self.button("Back to the list")).to_be_visible()
 
 
+class Admin(Staff):
+    """An administrator at accounts and audit log."""
+
+    def read_log(self) -> str:
+        self.page.goto("/admin")
+        log = self.page.get_by_role("table").last
+        expect(log.get_by_role("row").nth(1)).to_be_visible()
+        self.picture("admin")
+        return log.inner_text()
+
+
 def playing(page: Page, selector: str) -> bool:
     """Whether the first visible video of ``selector`` shows moving pictures."""
     videos = page.locator(f"{selector} >> visible=true")
@@ -236,4 +267,4 @@ def eventually(page: Page, question: Callable[[], bool], seconds: float, what: s
     deadline = time.monotonic() + seconds
     while not question():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        page.wait_for_timeout(200)
+        page.wait_for_timeout(500)  # rarely: the browsers need the processor

@@ -13,6 +13,7 @@ from playwright.sync_api import Playwright, expect, sync_playwright
 from tests.interop.bank import Bank
 from tests.interop.camera import Camera, Film
 from tests.interop.people import (
+    Admin,
     Customer,
     Person,
     Reviewer,
@@ -47,6 +48,7 @@ def films(data: Path, face: str, card: str) -> dict[str, Film]:
     cards = data / "id_cards"
     return {
         "face": Film.of_video(data / "videos" / f"{face}.mp4"),
+        "calm": Film.of_first_moment(data / "videos" / f"{face}.mp4"),
         "card_front": Film.of_picture(cards / f"{card}_front_frame.jpg"),
         "card_back": Film.of_picture(cards / f"{card}_back_frame.jpg"),
     }
@@ -79,15 +81,15 @@ def challenge(customer: Customer, teller: Teller) -> None:
         be_checked(customer, teller)
 
 
-def meet(customer: Customer, teller: Teller) -> None:
+def meet(customer: Customer, teller: Teller, phone: str) -> None:
     """From the welcome page to both seeing each other."""
     teller.be_ready()
-    customer.walk_in("冯伟超", "13800138000")
+    customer.walk_in("冯伟超", phone)
     customer.consent()
     customer.join_line("Identity verification")
     waited = teller.accept()
     print(f"customer and checks on the teller's screen after {waited:.2f} s")
-    assert waited < 6.0
+    assert waited < 1.5, "1 s for people; this measures with two browsers on the same machine"
     wait_playing(teller.page, 'video[aria-label="Customer\'s picture"]')
     wait_playing(customer.page, 'video[aria-label="The teller\'s picture"]')
     expect(customer.page.locator("[data-name=recording]")).to_contain_text("Recording")
@@ -115,7 +117,7 @@ def test_from_the_line_to_the_verified_replay(
         # 1. Line, ring, call.
         customer = Customer(phone, bank, camera, held_up)
         teller = Teller(desk, bank, bank.accounts["teller"])
-        meet(customer, teller)
+        meet(customer, teller, "13800138000")
 
         # 2. The card is read right, the face is its owner's, movements are asked for.
         be_checked(customer, teller)
@@ -150,7 +152,12 @@ def test_from_the_line_to_the_verified_replay(
         reviewer = Reviewer(desk, bank, bank.accounts["reviewer"])
         reviewer.open_newest("Sample of the week")
         replay(reviewer)
-        nothing_broke(customer, teller, reviewer)
+
+        # 6. Having looked is itself on record, with the reason.
+        admin = Admin(desk, bank, bank.accounts["admin"])
+        log = admin.read_log()
+        assert "Session viewed" in log and "Sample of the week" in log
+        nothing_broke(customer, teller, reviewer, admin)
 
     verify(bank, root)
 
@@ -185,10 +192,6 @@ def replay(reviewer: Reviewer) -> None:
     expect(proof.get_by_text("nothing is missing, altered or moved").first).to_be_visible()
     proof.get_by_role("button", name="Close").click()
 
-    # Having looked is itself on record, with the reason.
-    audit = page.request.get("/api/audit").text()
-    assert "Sample of the week" in audit
-
 
 def verify(bank: Bank, root: Path) -> None:
     """The recordings verify by the command, with the public key alone."""
@@ -209,7 +212,7 @@ def test_somebody_elses_card(
     ):
         customer = Customer(phone, bank, camera, held_up)
         teller = Teller(desk, bank, bank.accounts["teller"])
-        meet(customer, teller)
+        meet(customer, teller, "13900139000")
         be_checked(customer, teller)
         assert teller.verdict(FRONT) == "Passed"
         assert teller.field(FRONT, "id") == truth(test_data, "d9")["id"]
