@@ -299,6 +299,15 @@ def rows(bank: Bank, query: str, *values: object) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query, values)]
 
 
+def let_expire(bank: Bank, table: str, key: str) -> None:
+    """As if the hours had passed."""
+    assert table in ("invitations", "codes")
+    path = bank.data / "bank.sqlite3"
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+        done = connection.execute(f"UPDATE {table} SET expires_at = 1 WHERE id = ?", (key,))
+        assert done.rowcount == 1
+
+
 def session_row(bank: Bank, session: str) -> dict[str, Any]:
     """The session as it is stored."""
     (row,) = rows(bank, "SELECT * FROM sessions WHERE id = ?", session)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from tests.faults.people import Branch, Person, kinds, session_row
+from tests.faults.people import Branch, Person, kinds, let_expire, session_row
 from tests.interop.bank import Bank
 from video_bank.app import ROUTES
 from video_bank.permissions import ALLOWED, Role
@@ -164,6 +164,11 @@ async def test_links_and_codes(bank: Bank, branch: Branch) -> None:
     refusal = await thief.refused("/api/invitations/accept", {"token": token})
     assert (refusal.status, refusal.code) == (410, "invitation_used")
     await customer.get("/api/visit")
+    late = (await teller.post("/api/invitations", {"name": "钱八", "hours": 1}))["url"]
+    late = late.rpartition("/")[2]
+    let_expire(bank, "invitations", late.partition(".")[0])
+    refusal = await thief.refused("/api/invitations/accept", {"token": late})
+    assert (refusal.status, refusal.code) == (410, "invitation_expired")
 
     walker = await branch.browser("walker")
     asked = await walker.post("/api/walk-in", {"name": "孙七", "phone": "13612345678"})
@@ -178,5 +183,12 @@ async def test_links_and_codes(bank: Bank, branch: Branch) -> None:
         assert status == 400 and answer["error"]["tries_left"] == left
     refusal = await walker.refused(
         "/api/walk-in/confirm", {"challenge": challenge, "code": code}
+    )
+    assert (refusal.status, refusal.code) == (410, "code_expired")
+
+    asked = await walker.post("/api/walk-in", {"name": "孙七", "phone": "13612345678"})
+    let_expire(bank, "codes", asked["challenge"])
+    refusal = await walker.refused(
+        "/api/walk-in/confirm", {"challenge": asked["challenge"], "code": asked["demo_code"]}
     )
     assert (refusal.status, refusal.code) == (410, "code_expired")
