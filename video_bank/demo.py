@@ -4,7 +4,9 @@ They exist under ``--demo`` only, which is refused on a public address; a start 
 disables those an earlier demo has left in the database.
 """
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from video_bank.accounts import Accounts
 from video_bank.config import Config
@@ -54,9 +56,15 @@ def announce(config: Config, made: list[Person]) -> None:
     for person in made:
         print(f"    {person.role:<13} {person.name:<18} {person.password}")
     teller = made[0]
+    # The robots' face and card are the operator's to give: none are shipped.
     print(
-        f"probe: python -m video_bank.probe --server {url} --teller {teller.name}"
-        f" --password {teller.password} --customer-video FACE.mp4"
-        " --id-front FRONT.jpg --id-back BACK.jpg --json",
+        f"probe: {_python()} -m video_bank.probe --server {url} --teller {teller.name}"
+        f" --password {teller.password} --customer-video FILE --id-front IMG --id-back IMG --json",
         flush=True,
     )
+
+
+def _python() -> str:
+    """The interpreter that runs this, as short as it can be typed here."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -42,6 +42,8 @@ class Login:
     csrf: str
     restricted: bool = False
     """Signed in with a one-time password: may replace it and nothing else."""
+    began_at: int = 0
+    """UTC microseconds."""
 
     @property
     def actor(self) -> str:
@@ -185,7 +187,16 @@ class Logins:
                 return None
             name = self._secrets.decrypt_text(sealed, f"customers.name:{subject}")
             role, restricted = Role.CUSTOMER, False
-        return Login(row["id"], subject, row["kind"], role, name, row["csrf"], bool(restricted))
+        return Login(
+            row["id"],
+            subject,
+            row["kind"],
+            role,
+            name,
+            row["csrf"],
+            bool(restricted),
+            row["created_at"],
+        )
 
 
 def _hash(cookie: str) -> str:

@@ -155,7 +155,7 @@ class Robot:
         try:
             while True:
                 frame = await transceiver.receiver.track.recv()
-                self.frames.setdefault(transceiver.mid, []).append((time.monotonic(), frame))
+                self.frames.setdefault(transceiver.mid or "", []).append((time.monotonic(), frame))
         except Exception:
             return
 

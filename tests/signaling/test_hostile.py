@@ -9,6 +9,7 @@ import random
 import re
 import socket
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from aiohttp import WSServerHandshakeError
@@ -64,7 +65,7 @@ async def test_strange_datagrams_before_the_handshake(attack: str) -> None:
         await robot.join()
         original = robot.expect
 
-        async def struck(kind: str, *rest: object, **more: object) -> dict[str, object]:
+        async def struck(kind: str, *rest: Any, **more: Any) -> dict[str, Any]:
             message = await original(kind, *rest, **more)
             if kind == "answer":
                 strike(message["sdp"], ATTACKS[attack])
@@ -115,16 +116,16 @@ async def test_replayed_and_forged_media_is_dropped() -> None:
             def __getattr__(self, name: str) -> object:
                 return getattr(session, name)
 
-        session, transport._tx_srtp = transport._tx_srtp, Tap()
+        session, transport._tx_srtp = transport._tx_srtp, cast(Any, Tap())
         await until(lambda: len(sent) > 20)
         person = scene.room.participants["ann"]
-        assert person.peer is not None
+        struck = person.peer
+        assert struck is not None
         forged = [one[:-1] + bytes([one[-1] ^ 1]) for one in sent]
         for datagram in sent + forged:
             await ice.send(datagram)
-        dropped = person.peer.dropped
-        await until(lambda: person.peer.dropped.get("unauthenticated", 0) >= 2 * 20)
-        assert person.connected and dropped is not None
+        await until(lambda: struck.dropped.get("unauthenticated", 0) >= 2 * 20)
+        assert person.connected
 
 
 async def offer() -> str:
@@ -330,7 +331,8 @@ async def test_only_authenticated_encryption_is_spoken() -> None:
         await robot.join()
         connection = await robot.call()
         dtls = connection.getTransceivers()[0].sender.transport
-        cipher = dtls._ssl.get_cipher_name()
+        assert dtls._ssl is not None
+        cipher = dtls._ssl.get_cipher_name() or ""
         assert "GCM" in cipher or "CHACHA20" in cipher
         assert dtls._ssl.get_selected_srtp_profile().startswith(b"SRTP_AEAD")
         assert "rtx" not in connection.remoteDescription.sdp

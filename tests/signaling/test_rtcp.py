@@ -33,6 +33,7 @@ def test_receiver_report_as_others_read_it(ssrc: int, seen: list[rtcp.Block]) ->
     data = rtcp.receiver_report(rtcp.ReceiverReport(ssrc, seen))
     assert list(rtcp.parse(data)) == [rtcp.ReceiverReport(ssrc, seen)]
     (theirs,) = reference.RtcpPacket.parse(data)
+    assert isinstance(theirs, reference.RtcpRrPacket)
     assert [(one.ssrc, one.packets_lost) for one in theirs.reports] == [
         (one.ssrc, one.total_lost) for one in seen
     ]
@@ -44,6 +45,7 @@ def test_nack(own: int, ssrc: int, lost: set[int]) -> None:
     (back,) = rtcp.parse(data)
     assert isinstance(back, rtcp.Nack) and back.ssrc == ssrc and set(back.lost) == lost
     (theirs,) = reference.RtcpPacket.parse(data)
+    assert isinstance(theirs, reference.RtcpRtpfbPacket)
     assert set(theirs.lost) == lost
 
 
@@ -66,8 +68,9 @@ def test_requests_and_endings() -> None:
         rtcp.KeyframeRequest(8),
         rtcp.Bye((7, 8)),
     ]
-    parsed = reference.RtcpPacket.parse(compound)
-    assert parsed[0].chunks[0].items == [(1, b"name")]
+    first = reference.RtcpPacket.parse(compound)[0]
+    assert isinstance(first, reference.RtcpSdesPacket)
+    assert first.chunks[0].items == [(1, b"name")]
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda rest: b"\x81\xce\0\4" + rest))

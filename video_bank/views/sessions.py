@@ -19,6 +19,7 @@ from video_bank.keys import (
     SESSIONS,
 )
 from video_bank.permissions import Permission
+from video_bank.sessions import LIVE
 from video_bank.views.participation import own
 from video_bank.views.route import Route, body, field
 from video_bank.views.teller import teller_view
@@ -64,6 +65,8 @@ async def visit(request: web.Request) -> web.Response:
     login = request[LOGIN]
     app = request.app
     row = await app[SESSIONS].newest_of(login.subject_id)
+    if row and row["state"] not in LIVE and (row["ended_at"] or 0) < login.began_at:
+        row = None  # the result of an earlier visit, seen then
     consents = app[CONSENTS]
     return web.json_response(
         {
