@@ -26,6 +26,12 @@ def bank(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ban
         yield running
 
 
+@pytest.fixture(scope="session")
+def no_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For banks whose checks are not the question: without models, they answer "not checked"."""
+    return tmp_path_factory.mktemp("no-models")
+
+
 @pytest.fixture
 async def branch(bank: Bank) -> AsyncIterator[Branch]:
     """Nobody yet; who comes in a test is gone after it."""

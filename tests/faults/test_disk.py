@@ -42,9 +42,9 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def bank(disk: Path, models: Path) -> Iterator[Bank]:
+def bank(disk: Path, no_models: Path) -> Iterator[Bank]:
     """A bank of its own on that disk."""
-    with Bank(disk.parent, models, **SETTINGS) as running:
+    with Bank(disk.parent, no_models, **SETTINGS) as running:
         yield running
 
 

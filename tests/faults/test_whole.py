@@ -122,11 +122,11 @@ async def test_sqlite_keeps_what_it_is_told_to_itself(bank: Bank, branch: Branch
 
 
 @pytest.fixture(scope="module")
-def postgresql(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+def postgresql(no_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
     """A bank on PostgreSQL, in a schema that is dropped afterwards."""
     for url in postgresql_schema():
         data = tmp_path_factory.mktemp("bank") / "data"
-        with Bank(data, models, database_url=url, **SETTINGS) as running:
+        with Bank(data, no_models, database_url=url, **SETTINGS) as running:
             yield running
 
 

@@ -13,9 +13,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from video_bank import totp
 from video_bank.accounts import Accounts
+from video_bank.businesses import Businesses
 from video_bank.config import Config
 from video_bank.customers import Customers
-from video_bank.keys import ACCOUNTS, CONFIG, CUSTOMERS
+from video_bank.keys import ACCOUNTS, BUSINESSES, CONFIG, CUSTOMERS
 from video_bank.views import accounts as staff_views
 from video_bank.views import customers as customer_views
 from video_bank.views.guard import errors, identify, permitted
@@ -30,6 +31,7 @@ NAME, PHONE, ID_NUMBER = "尉迟敬德", "13912345678", "110101199003071234"
 def application(config: Config, accounts: Accounts, customers: Customers) -> web.Application:
     app = web.Application(middlewares=[errors, identify])
     app[CONFIG], app[ACCOUNTS], app[CUSTOMERS] = config, accounts, customers
+    app[BUSINESSES] = Businesses()
     for route in (*staff_views.routes, *customer_views.routes):
         app.router.add_route(route.method, route.path, permitted(route))
     return app
@@ -115,7 +117,7 @@ async def test_an_invited_customer(client: Client, accounts: Accounts) -> None:
     await accounts.staff.create("wangfang", "王芳", "teller", by="test", password=PASSWORD)
     csrf = await sign_in(client, "wangfang")
     status, made = await post(
-        client, "/api/invitations", csrf, name=NAME, phone=PHONE, business="loan", hours=2
+        client, "/api/invitations", csrf, name=NAME, phone=PHONE, business="identification", hours=2
     )
     assert status == 201
     async with client.get("/api/invitations") as answer:
