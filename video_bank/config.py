@@ -103,7 +103,7 @@ class Config:
     place_kept_s: int = 120
     """A place in the line is kept for so many seconds while the customer's page is not open."""
 
-    check_s: int = 60
+    check_s: int = 120
     """A check without a result ends as "not checked" after so many seconds."""
 
     prompt_s: int = 8

@@ -77,8 +77,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _refusal(request, UserError("too_large", 413))
     except web.HTTPNotFound:
         return _refusal(request, UserError("not_found", 404))
-    except web.HTTPException:
-        raise
+    except (web.HTTPException, ConnectionResetError):
+        raise  # an answer already, or nobody left to answer
     except Exception:
         number = randomness.token_hex(4)
         log.exception("x %s %s failed (%s)", request.method, _route(request), number)
