@@ -94,7 +94,8 @@ class Room:
     Callbacks (all optional, called on the event loop, must not block):
     `on_media(participant, kind)` once per connection, when the first sound or the first key
     frame arrives; `on_connection(participant, connected)`; `on_silence(participant, seconds)`;
-    `on_resumed(participant)`; `on_left(participant)` after `leave`; `on_stats(participant,
+    `on_resumed(participant)`; `on_left(participant)` after `leave`; `on_switch(participant,
+    microphone, camera)` when the participant's page switched one; `on_stats(participant,
     stats)` for what a browser reports; `on_quality(participant, quality)` each two seconds.
     """
 
@@ -108,6 +109,7 @@ class Room:
         on_silence: Callable[[str, float], None] | None = None,
         on_resumed: Callable[[str], None] | None = None,
         on_left: Callable[[str], None] | None = None,
+        on_switch: Callable[[str, bool, bool], None] | None = None,
         on_stats: Callable[[str, messages.Stats], None] | None = None,
         on_quality: Callable[[str, messages.Quality], None] | None = None,
     ) -> None:
@@ -120,6 +122,7 @@ class Room:
         self._on_silence = on_silence or _ignore
         self._on_resumed = on_resumed or _ignore
         self._on_left = on_left or _ignore
+        self._on_switch = on_switch or _ignore
         self._on_stats = on_stats or _ignore
         self._on_quality = on_quality or _ignore
         self._subscribers: dict[str, list[Subscriber]] = {}
@@ -236,9 +239,11 @@ class Room:
     def media(self, participant: str, *, microphone: bool, camera: bool) -> None:
         """The participant switched microphone or camera."""
         person = self.participants.get(participant)
-        if person is not None:
-            person.microphone, person.camera = microphone, camera
-            self.sync()
+        if person is None or (person.microphone, person.camera) == (microphone, camera):
+            return
+        person.microphone, person.camera = microphone, camera
+        self.sync()
+        self._on_switch(participant, microphone, camera)
 
     def stats(self, participant: str, stats: messages.Stats) -> None:
         """What the participant's browser says of the media it receives."""

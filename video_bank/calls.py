@@ -32,6 +32,8 @@ from video_bank.sessions import Sessions
 log = logging.getLogger(__name__)
 
 WATCH_S = 1.0
+SWITCHES = 200
+"""Camera and microphone switches of a call that the timeline takes; a page gone wild sends more."""
 KEY_FRAME_S = 5.0
 """Browsers send key frames only when asked; a replay can seek to one of these."""
 
@@ -58,6 +60,7 @@ class Call:
     "Participants whose media is not there, with the monotonic second since when."
     been_here: set[str] = field(default_factory=set)
     recording_failed: bool = False
+    switches: int = 0
     failure_noted: bool = False
     "Whether the database knows; it may be on the same full disk."
     key_frames_at: float = 0.0
@@ -204,6 +207,9 @@ class Calls:
             on_connection=lambda who, up: self._connection(session, who, up),
             on_silence=lambda who, _seconds: self._silence(session, who),
             on_resumed=lambda who: self._back(session, who),
+            on_switch=lambda who, microphone, camera: self._switched(
+                session, who, microphone=microphone, camera=camera
+            ),
         )
         streams = {customer: recorder.stream("customer"), teller: recorder.stream("teller")}
         call = Call(session, customer, teller, room, recorder, streams)
@@ -368,6 +374,16 @@ class Calls:
     async def _note_failure(self, call: Call) -> None:
         await self._sessions.recording_failed(call.session)
         call.failure_noted = True
+
+    def _switched(self, session: str, participant: str, *, microphone: bool, camera: bool) -> None:
+        """Somebody's camera or microphone went off or came back, by hand or by failing."""
+        call = self._calls.get(session)
+        if call is None or call.switches >= SWITCHES:
+            return
+        call.switches += 1
+        self._enter(
+            session, "switched", participant=participant, microphone=microphone, camera=camera
+        )
 
     def _enter(self, session: str, kind: str, **data: Any) -> None:
         self._spawn(self._sessions.note_event(session, kind, "server", **data))

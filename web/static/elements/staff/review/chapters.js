@@ -94,6 +94,8 @@ export function entryWords({ kind, data }) {
     data.verdict && kind === "sealed" && t(`seal.${data.verdict}`),
     data.verdict !== "passed" && data.reason && kind === "finding" && reasonWords(data.reason),
     data.field && fieldName(data.field),
+    kind === "switched" && !data.camera && t("kind.camera_off"),
+    kind === "switched" && !data.microphone && t("kind.microphone_off"),
     data.subject && known(`kind.subject.${data.subject}`) && t(`kind.subject.${data.subject}`),
   ].filter(Boolean)
   return details.length ? `${words}${t("staff.colon")}${details.join(t("staff.comma"))}` : words
