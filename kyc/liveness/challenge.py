@@ -31,7 +31,7 @@ STEADY_SAMPLES = 4
 REACTION_S = 0.2  # nobody answers a prompt faster, seen through a network
 GAP_S = 1.0  # no face or no picture for longer: what was begun does not count
 ABSENT_S = 3.0  # no face, or several, for longer ends the challenge
-UNSURE_S = 10.0  # neutral not found for longer ends it
+UNSURE_S = 20.0  # neutral not found for longer ends it; people finish their sentence first
 STRAY_S = 0.25  # another action than the one asked for counts when held; speaking is no action
 
 TURN = 0.42  # change of yaw; about 20 degrees
