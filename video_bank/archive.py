@@ -136,8 +136,9 @@ class Archive:
         await self._forget(sealed.part_id)
 
     async def unsealed(self) -> list[str]:
-        """Sessions with a part that was not finished."""
-        query = select(t.parts.c.session_id).where(t.parts.c.sealed_at.is_(None)).distinct()
+        """Sessions with a part that was not finished, or whose verdict nobody has noted yet."""
+        open_end = t.parts.c.sealed_at.is_(None) | t.sessions.c.seal.is_(None)
+        query = select(t.parts.c.session_id).join(t.sessions).where(open_end).distinct()
         async with self._db.read() as c:
             return [str(row[0]) for row in (await c.execute(query)).all()]
 

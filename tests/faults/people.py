@@ -302,10 +302,18 @@ def rows(bank: Bank, query: str, *values: object) -> list[dict[str, Any]]:
 def let_expire(bank: Bank, table: str, key: str) -> None:
     """As if the hours had passed."""
     assert table in ("invitations", "codes")
+    _write(bank, f"UPDATE {table} SET expires_at = 1 WHERE id = ?", key)
+
+
+def forget_seal(bank: Bank, session: str) -> None:
+    """As if the last transaction of a call had not come about."""
+    _write(bank, "UPDATE sessions SET seal = NULL WHERE id = ?", session)
+
+
+def _write(bank: Bank, statement: str, key: str) -> None:
     path = bank.data / "bank.sqlite3"
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection, connection:
-        done = connection.execute(f"UPDATE {table} SET expires_at = 1 WHERE id = ?", (key,))
-        assert done.rowcount == 1
+        assert connection.execute(statement, (key,)).rowcount == 1
 
 
 def session_row(bank: Bank, session: str) -> dict[str, Any]:

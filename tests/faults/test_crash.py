@@ -13,8 +13,10 @@ from tests.faults.conftest import SETTINGS
 from tests.faults.people import (
     Branch,
     chains_hold,
+    forget_seal,
     kinds,
     media_time_us,
+    sealed,
     session_row,
     timeline,
     until,
@@ -110,6 +112,19 @@ async def test_killed_while_it_seals(bank: Bank, branch: Branch) -> None:
     _, (part,) = await verified(bank, session)
     assert part["status"] == row["seal"]
     assert timeline(bank, session)[-1]["kind"] == "sealed"
+
+
+async def test_killed_between_part_and_session(bank: Bank, branch: Branch) -> None:
+    """The part is finished, the session does not know yet: two transactions, a moment apart."""
+    teller, customer = await branch.teller(), await branch.customer()
+    session = await branch.call(teller, customer)
+    await customer.post(f"/api/sessions/{session}/leave")
+    await sealed(bank, session)
+    bank.kill()
+    forget_seal(bank, session)
+    await asyncio.to_thread(bank.__enter__)
+    row = session_row(bank, session)
+    assert (row["state"], row["seal"]) == ("closed", "ok")
 
 
 async def test_stopped_under_a_call(bank: Bank, branch: Branch) -> None:
