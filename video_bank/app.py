@@ -261,7 +261,8 @@ def _media_addresses(config: Config) -> Sequence[str]:
     """Where browsers find the media: as set, else this machine's own addresses."""
     if config.media_addresses:
         return ice.checked_addresses(config.media_addresses)
-    return ice.LOOPBACK if is_loopback(config.host) else ice.host_addresses()
+    # On localhost too: Firefox never pairs an address of its own with a loopback one.
+    return (*(ice.LOOPBACK if is_loopback(config.host) else ()), *ice.host_addresses())
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:

@@ -35,8 +35,8 @@ class Config:
     """Port to listen on."""
 
     media_addresses: tuple[str, ...] = ()
-    """IP addresses browsers send media to. Default: loopback when `host` is loopback, else all of
-    this machine's own."""
+    """IP addresses browsers send media to. Default: all of this machine's own, and loopback when
+    `host` is loopback."""
 
     public_url: str = ""
     """Origin the browsers use, such as `https://bank.example`. Default: `http://localhost:PORT`.

@@ -50,6 +50,7 @@ class Bank:
             for name, value in os.environ.items()
             if not name.startswith("VIDEO_BANK_") and name != "DATABASE_URL"
         }
+        environment["VIDEO_BANK_MEDIA_ADDRESSES"] = "127.0.0.1"
         environment |= {
             f"VIDEO_BANK_{name.upper()}": value for name, value in self.settings.items()
         }
