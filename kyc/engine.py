@@ -10,7 +10,7 @@ import argparse
 import json
 import logging
 import os
-import resource
+import re
 import select
 import sys
 import threading
@@ -109,9 +109,10 @@ class Engine:
 
 def memory() -> dict[str, int]:
     """Resident memory of this process, bytes: now and at most so far."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"now": pages * resource.getpagesize(), "peak": peak}
+    # Not getrusage: its maximum begins with that of the process that started this one.
+    status = Path("/proc/self/status").read_text("ascii")
+    kilobytes = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", status, re.MULTILINE))
+    return {"now": int(kilobytes["VmRSS"]) * 1024, "peak": int(kilobytes["VmHWM"]) * 1024}
 
 
 def _frame(request: wire.Body) -> Any:

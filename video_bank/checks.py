@@ -359,7 +359,8 @@ class Checks:
                     raise Conflict("recording_failed")
                 await self._policy_met(change)
                 await self._remember(change)
-            await change.set(decision=decision, decision_reason=why, decided_at=now_us())
+            sealed = self._sessions.encrypted(session, "decision_reason", why)
+            await change.set(decision=decision, decision_reason=sealed, decided_at=now_us())
             await change.enter(
                 "decided", f"staff:{teller}", decision=decision, reason_length=len(why)
             )

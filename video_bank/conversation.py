@@ -56,8 +56,8 @@ class Conversation:
         written = text(notes)
         async with self._sessions.change(session) as change:
             change.require("talking", "wrap_up")
-            if written != change.row["notes"]:
-                await change.set(notes=written)
+            if written != self._sessions.words(change.row, "notes"):
+                await change.set(notes=self._sessions.encrypted(session, "notes", written))
                 await change.enter("noted", f"staff:{teller}", length=len(written))
 
     async def rate(self, session: str, stars: object, comment: object) -> None:
@@ -68,5 +68,6 @@ class Conversation:
             change.require("wrap_up", "closed", "interrupted")
             if change.row["rating"]:
                 raise Conflict("already_rated")
-            await change.set(rating=stars, rating_comment=text(comment or ""))
+            said = self._sessions.encrypted(session, "rating_comment", text(comment or ""))
+            await change.set(rating=stars, rating_comment=said)
             await change.enter("rated", change.customer, stars=stars)

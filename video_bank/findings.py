@@ -106,7 +106,9 @@ class Findings:
                 "value": value,
                 "by": each["display_name"],
                 "at": each["at"],
-                "reason": each["reason"],
+                "reason": self._secrets.decrypt_text(
+                    each["reason"], f"corrections.reason:{each['id']}"
+                ),
             }
         return [self._view(row, corrections.get(row["id"], {})) for row in rows]
 
@@ -173,7 +175,7 @@ class Findings:
                     finding_id=finding,
                     field=field,
                     value=self._secrets.encrypt(written, f"corrections.value:{key}"),
-                    reason=why,
+                    reason=self._secrets.encrypt(why, f"corrections.reason:{key}"),
                     by=teller,
                     at=now_us(),
                 )

@@ -209,8 +209,8 @@ class Reviews:
             "at": row["accepted_at"],
             "state": row["state"],
             "decision": row["decision"],
-            "decision_reason": row["decision_reason"],
-            "notes": row["notes"],
+            "decision_reason": self._sessions.words(row, "decision_reason"),
+            "notes": self._sessions.words(row, "notes"),
             "rating": row["rating"],
             "end_reason": row["end_reason"],
         }

@@ -199,6 +199,15 @@ class Sessions:
             raise NotFound("unknown_session")
         return row
 
+    def encrypted(self, session: str, column: str, words: str) -> bytes:
+        """What people write about a session, encrypted for its column."""
+        return self._secrets.encrypt(words, f"sessions.{column}:{session}")
+
+    def words(self, row: RowMapping, column: str) -> str:
+        """What people wrote: `notes`, `decision_reason` or `rating_comment`."""
+        kept = row[column]
+        return self._secrets.decrypt_text(kept, f"sessions.{column}:{row['id']}") if kept else ""
+
     async def newest_of(self, customer: str) -> RowMapping | None:
         """The customer's newest session, going on or over."""
         query = (

@@ -17,7 +17,8 @@ WIDTH, HEIGHT = 1000, 630  # pixels of a card laid flat: 85.6 × 54 mm
 PORTRAIT = (0.60, 0.10, 0.36, 0.66)  # x, y, width, height of the portrait, shares of the card
 # And of two fields that are mostly one character.
 CELLS = {"sex": (0.16, 0.215, 0.09, 0.105), "nation": (0.385, 0.215, 0.135, 0.105)}
-MIN_CELL_SCORE = 0.8
+CELL_SHIFT = 0.02
+CELL_SCORE, SURE_CELL_SCORE = 0.5, 0.8
 _READ_LONGEST = 960
 # Where the front prints its name's label and both ends of its number, shares of the card.
 _NAME_START, _NUMBER_START, _NUMBER_END = (0.07, 0.147), (0.32, 0.885), (0.89, 0.885)
@@ -73,12 +74,22 @@ def _fill_cells(text: TextReader, sight: Sight) -> Sight:
     flat = flatten(sight) if missing and sight.reading.side == "front" else None
     if flat is None:
         return sight
-    cells = [crop(flat, [v * s for v, s in zip(CELLS[name], (WIDTH, HEIGHT) * 2, strict=True)])[0]
-             for name in missing]  # fmt: skip
-    for name, (found, score) in zip(missing, text.read_cells(cells), strict=True):
+    for name in missing:
+        x, y, width, height = CELLS[name]
+        cells = [
+            crop(flat, (at * WIDTH, y * HEIGHT, width * WIDTH, height * HEIGHT))[0]
+            for at in (x - CELL_SHIFT, x, x + CELL_SHIFT)
+        ]
         known = ("男", "女") if name == "sex" else resident.NATIONS
-        if found in known and score > MIN_CELL_SCORE:
-            sight.reading.fields[name] = resident.Value(found, score)
+        read = [
+            (found, score)
+            for found, score in text.read_cells(cells)
+            if found in known and score > CELL_SCORE
+        ]
+        best = max(read, key=lambda each: each[1], default=("", 0.0))
+        # Pale print is read unsurely; that it is read alike in two places makes up for it.
+        if best[1] > SURE_CELL_SCORE or sum(found == best[0] for found, _ in read) >= 2:
+            sight.reading.fields[name] = resident.Value(*best)
     return sight
 
 

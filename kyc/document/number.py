@@ -14,7 +14,8 @@ from stdnum import numdb
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHARACTERS = "10X98765432"
-_FORM = re.compile(r"[1-9]\d{16}[\dX]")
+# Nobody with a card was born before 1800; ordinary slips of reading are caught by this, too.
+_FORM = re.compile(r"[1-9]\d{5}(?:18|19|20)\d{9}[\dX]")
 
 
 @dataclass(frozen=True)

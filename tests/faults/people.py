@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -368,7 +369,10 @@ async def verified(bank: Bank, session: str) -> tuple[int, list[dict[str, Any]]]
 def chains_hold(bank: Bank) -> bool:
     """``python -m video_bank.evidence verify`` finds every chain whole."""
     command = [sys.executable, "-m", "video_bank.evidence", "verify", "--data", str(bank.data)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    own = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=60
+    )
     return done.returncode == 0
 
 

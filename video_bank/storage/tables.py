@@ -120,11 +120,11 @@ sessions = Table(
     Column("passed_over", JSON, nullable=False, default=list),  # tellers who let it ring out
     Column("on_hold", Boolean, nullable=False, default=False),
     Column("decision", String(16)),
-    Column("decision_reason", Text),
+    Column("decision_reason", LargeBinary),  # encrypted
     Column("decided_at", BigInteger),
-    Column("notes", Text, nullable=False, default=""),
+    Column("notes", LargeBinary),  # encrypted
     Column("rating", Integer),
-    Column("rating_comment", Text),
+    Column("rating_comment", LargeBinary),  # encrypted
     Column("seal", String(32)),  # ok | closed by recovery | incomplete | tampered
 )
 
@@ -167,7 +167,7 @@ corrections = Table(
     Column("finding_id", ForeignKey("findings.id"), nullable=False, index=True),
     Column("field", String(32), nullable=False),
     Column("value", LargeBinary, nullable=False),  # encrypted
-    Column("reason", Text, nullable=False),
+    Column("reason", LargeBinary, nullable=False),  # encrypted
     Column("by", ForeignKey("staff.id"), nullable=False),
     Column("at", BigInteger, nullable=False),
 )

@@ -44,9 +44,12 @@ async def teller_view(app: web.Application, row: RowMapping) -> dict[str, Any]:
         "checks": await checks_view(app, row),
         "guide": app[CHECKS].guide(session),
         "chat": await app[CONVERSATION].lines(session),
-        "notes": row["notes"],
+        "notes": app[SESSIONS].words(row, "notes"),
         "decision": (
-            {"verdict": row["decision"], "reason": row["decision_reason"]}
+            {
+                "verdict": row["decision"],
+                "reason": app[SESSIONS].words(row, "decision_reason"),
+            }
             if row["decision"]
             else None
         ),

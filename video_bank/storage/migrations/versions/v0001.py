@@ -120,11 +120,11 @@ def upgrade() -> None:
         sa.Column("passed_over", sa.JSON(), nullable=False),
         sa.Column("on_hold", sa.Boolean(), nullable=False),
         sa.Column("decision", sa.String(length=16), nullable=True),
-        sa.Column("decision_reason", sa.Text(), nullable=True),
+        sa.Column("decision_reason", sa.LargeBinary(), nullable=True),
         sa.Column("decided_at", sa.BigInteger(), nullable=True),
-        sa.Column("notes", sa.Text(), nullable=False),
+        sa.Column("notes", sa.LargeBinary(), nullable=True),
         sa.Column("rating", sa.Integer(), nullable=True),
-        sa.Column("rating_comment", sa.Text(), nullable=True),
+        sa.Column("rating_comment", sa.LargeBinary(), nullable=True),
         sa.Column("seal", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(
             ["customer_id"], ["customers.id"], name=op.f("fk_sessions_customer_id")
@@ -244,7 +244,7 @@ def upgrade() -> None:
         sa.Column("finding_id", sa.String(length=32), nullable=False),
         sa.Column("field", sa.String(length=32), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("reason", sa.LargeBinary(), nullable=False),
         sa.Column("by", sa.String(length=32), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["by"], ["staff.id"], name=op.f("fk_corrections_by")),
