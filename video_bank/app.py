@@ -162,7 +162,6 @@ async def line(app: web.Application) -> AsyncIterator[None]:
         app[DATABASE],
         app[BUS],
         app[SESSIONS],
-        app[BUSINESSES],
         ring_s=app[CONFIG].ring_s,
     )
     async with background(app[LINE].run()):

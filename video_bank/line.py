@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import func, select
 
 from video_bank.bus import Bus
-from video_bank.businesses import Businesses
 from video_bank.errors import Conflict
 from video_bank.routing import Ready, choose, estimate_s, order
 from video_bank.sessions import Sessions
@@ -52,10 +51,9 @@ class Line:
     """All desks and the customers in front of them."""
 
     def __init__(
-        self, db: Database, bus: Bus, sessions: Sessions, businesses: Businesses, *, ring_s: float
+        self, db: Database, bus: Bus, sessions: Sessions, *, ring_s: float
     ) -> None:
         self._db, self._bus, self._sessions = db, bus, sessions
-        self._businesses = businesses
         self._ring_s = ring_s
         self._desks: dict[str, Desk] = {}
         self._wake = asyncio.Event()

@@ -8,7 +8,6 @@ import pytest
 from tests.video_bank.test_sessions import Bank
 from video_bank import line as line_module
 from video_bank.bus import Event, Subscription
-from video_bank.businesses import Businesses
 from video_bank.errors import Conflict
 from video_bank.line import Line
 
@@ -18,7 +17,7 @@ class Counter(Bank):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.line = Line(self.db, self.bus, self.sessions, Businesses(), ring_s=20)
+        self.line = Line(self.db, self.bus, self.sessions, ring_s=20)
 
     async def ready(self, name: str) -> str:
         teller = await self.staff(name)
