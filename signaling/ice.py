@@ -6,7 +6,10 @@ import base64
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import ifaddr
 
@@ -14,7 +17,11 @@ LOOPBACK = ("127.0.0.1",)
 "Enough for tests and a demo on localhost."
 
 CREDENTIAL_S = 600
-"How long TURN credentials are good for."
+"""How long TURN credentials are good for: until the allocation is made, with room for clocks that
+differ. coturn looks at the expiry when an allocation is made, not when it is refreshed, so a call
+may outlast it by hours; each new connection is given new ones."""
+
+Policy = Literal["all", "relay"]
 
 
 def host_addresses() -> tuple[str, ...]:
@@ -34,20 +41,29 @@ def checked_addresses(addresses: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_address(address)) for address in addresses)
 
 
-def servers(
-    urls: Sequence[str], *, secret: bytes = b"", participant: str = "", now_s: float = 0.0
-) -> list[dict[str, object]]:
-    """RTCIceServer objects for a browser; `urls` as in the WebRTC standard.
+@dataclass(frozen=True)
+class Relays:
+    """The TURN servers, and whether browsers must go through them."""
 
-    TURN servers get credentials that expire (coturn's use-auth-secret): the user name is
-    `expiry:participant`, the password base64(HMAC-SHA1(secret, user name)).
-    """
-    entries: list[dict[str, object]] = []
-    for url in urls:
-        entry: dict[str, object] = {"urls": [url]}
-        if url.startswith(("turn:", "turns:")):
-            name = f"{int(now_s) + CREDENTIAL_S}:{participant}"
-            digest = hmac.new(secret, name.encode(), hashlib.sha1).digest()
-            entry |= {"username": name, "credential": base64.b64encode(digest).decode()}
-        entries.append(entry)
-    return entries
+    urls: Sequence[str] = ()
+    "As in the WebRTC standard: turn:host:port?transport=udp, turns:host:port."
+    secret: bytes = field(default=b"", repr=False)
+    "Shared with coturn (static-auth-secret)."
+    policy: Policy = "all"
+    clock: Callable[[], float] = time.time
+
+    def servers(self, participant: str) -> list[dict[str, object]]:
+        """RTCIceServer objects for one browser; empty without TURN servers.
+
+        The credentials expire (coturn's use-auth-secret): the user name is `expiry:digest`, the
+        password base64(HMAC-SHA1(secret, user name)). The digest is the same for the same
+        participant, so that coturn can count their allocations, and tells its log nothing of who
+        they are.
+        """
+        if not self.urls:
+            return []
+        digest = hmac.new(self.secret, participant.encode(), hashlib.sha256).hexdigest()[:16]
+        name = f"{int(self.clock()) + CREDENTIAL_S}:{digest}"
+        proof = hmac.new(self.secret, name.encode(), hashlib.sha1).digest()
+        credential = base64.b64encode(proof).decode()
+        return [{"urls": list(self.urls), "username": name, "credential": credential}]

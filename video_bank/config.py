@@ -9,6 +9,7 @@ import argparse
 import ast
 import inspect
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,6 +20,11 @@ from urllib.parse import urlsplit
 from video_bank.errors import OperatorError
 
 PREFIX = "VIDEO_BANK_"
+
+TURN_URL = re.compile(
+    r"(?:turn:|turns:)(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"(?:\?transport=(?:udp|tcp))?"
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,18 @@ class Config:
 
     tls_key: Path | None = None
     """Private key (PEM) of `tls_cert`."""
+
+    turn_urls: tuple[str, ...] = ()
+    """TURN servers browsers may take, such as `turn:turn.example:3478?transport=udp` and
+    `turns:turn.example:443`; with `turn_secret_file`. Default: none."""
+
+    turn_secret_file: Path | None = None
+    """File with the secret shared with the TURN server (coturn's `static-auth-secret`), of which
+    each participant's credentials are made."""
+
+    ice_policy: str = "all"
+    """`all`: browsers send media straight to the server where they can. `relay`: through the TURN
+    servers only."""
 
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`. Default: none."""
@@ -177,11 +195,27 @@ def _check(config: Config) -> None:
         raise OperatorError("public_url must be https (http only for localhost)")
     if (config.tls_cert is None) != (config.tls_key is None):
         raise OperatorError("tls_cert and tls_key go together")
+    _check_turn(config)
     for network in config.trusted_proxies:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise OperatorError(f"trusted_proxies: {error}") from error
+
+
+def _check_turn(config: Config) -> None:
+    for url in config.turn_urls:
+        if not TURN_URL.fullmatch(url):
+            raise OperatorError(
+                f"turn_urls: {url!r} is not like turn:turn.example:3478?transport=udp"
+                " or turns:turn.example:443"
+            )
+    if config.turn_urls and config.turn_secret_file is None:
+        raise OperatorError("turn_urls need turn_secret_file, the secret shared with coturn")
+    if config.ice_policy not in ("all", "relay"):
+        raise OperatorError("ice_policy must be all or relay")
+    if config.ice_policy == "relay" and not config.turn_urls:
+        raise OperatorError("ice_policy relay needs turn_urls: without a relay nobody gets through")
 
 
 def _from_file(path: str | None, types: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,11 @@ def test_what_follows_from_other_settings() -> None:
         ({"VIDEO_BANK_PUBLIC_URL": "https://bank.example/path"}, "public_url"),
         ({"VIDEO_BANK_PUBLIC_URL": "http://bank.example"}, "public_url"),
         ({"VIDEO_BANK_TLS_CERT": "cert.pem"}, "tls_key"),
+        ({"VIDEO_BANK_TURN_URLS": "turn:turn.example"}, "turn_secret_file"),
+        ({"VIDEO_BANK_TURN_URLS": "https://turn.example"}, "turn_urls"),
+        ({"VIDEO_BANK_TURN_URLS": "turn:turn.example?transport=sctp"}, "turn_urls"),
+        ({"VIDEO_BANK_ICE_POLICY": "relay"}, "turn_urls"),
+        ({"VIDEO_BANK_ICE_POLICY": "direct"}, "ice_policy"),
         ({"VIDEO_BANK_TRUSTED_PROXIES": "10.0.0.300"}, "trusted_proxies"),
         ({"VIDEO_BANK_CONFIG": "/nowhere.toml"}, "VIDEO_BANK_CONFIG"),
     ],
@@ -65,6 +70,18 @@ def test_what_follows_from_other_settings() -> None:
 def test_a_wrong_setting_is_named(environ: dict[str, str], named: str) -> None:
     with pytest.raises(OperatorError, match=named):
         Config.load(environ)
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        ("turn:turn.example:3478?transport=udp", "turns:turn.example:443?transport=tcp"),
+        ("turn:192.0.2.1", "turns:[2001:db8::1]:443"),
+    ],
+)
+def test_turn_servers(urls: tuple[str, ...], tmp_path: Path) -> None:
+    config = Config(turn_urls=urls, turn_secret_file=tmp_path / "turn", ice_policy="relay")
+    assert config.turn_urls == urls
 
 
 @pytest.mark.parametrize("line", ["prot = 80", 'port = "a"', "port = 1.5", "demo = 7x", "data = 1"])
