@@ -22,7 +22,7 @@ MESSAGE_DEPTH = 8
 
 
 class Malformed(ValueError):
-    """A message that is not part of the protocol. `code` is stable, `message` is for people."""
+    """A message not of the protocol, or not now. `code` is stable, `message` is for people."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -54,6 +54,8 @@ class Offer:
     "Number of the RTCPeerConnection on this socket; a newer one replaces the older."
     sdp: str = _at_most(MESSAGE_BYTES)
     "The offer, all its media sections in one BUNDLE group."
+    screen_mid: str | None = field(default=None, metadata={"limit": 16})
+    "The video section for screens: one's own up, the one shared in the room down."
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,13 @@ class Media:
 
 
 @dataclass(frozen=True)
+class Screen:
+    """The sender starts or stops sharing the own screen."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
 class Stats:
     """What the browser's own statistics say of the media it receives; any may be null."""
 
@@ -86,6 +95,8 @@ class Stats:
     height: float | None = None
     fps: float | None = None
     freezes: float | None = None
+    frozen_s: float | None = None
+    "Seconds the picture stood still since the last report."
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ class Ping:
     t: float
 
 
-ClientMessage = Join | Offer | Candidate | Media | Stats | Leave | Ping
+ClientMessage = Join | Offer | Candidate | Media | Screen | Stats | Leave | Ping
 
 
 # --- server to client --------------------------------------------------------------------
@@ -127,6 +138,8 @@ class Joined:
     "As in the message participants."
     media_time_us: int
     "Microseconds since the room was made."
+    ice_policy: str
+    "For RTCPeerConnection's iceTransportPolicy: all or relay."
 
 
 @dataclass(frozen=True)
@@ -139,13 +152,29 @@ class Answer:
 
 @dataclass(frozen=True)
 class Participants:
-    """Everybody in the room, after each change.
+    """Everybody in the room the receiver may know of, after each change.
 
-    Each: id, role, name, camera, microphone, connected, audio_mid, video_mid. The mids tell
-    which media section of the receiver's own connection carries that person (null: none).
+    Each: id, role, name, presence, camera, microphone, muted, connected, screen, audio_mid,
+    video_mid, screen_mid. The mids tell which media section of the receiver's own connection
+    carries that of the person (null: none).
     """
 
     participants: Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class Renew:
+    """Please make a new offer; the present connection goes on until its answer."""
+
+    reason: str
+    "codec: the room now speaks another video codec."
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Switch the small layer of the own camera (simulcast) on or off."""
+
+    low: bool
 
 
 @dataclass(frozen=True)
@@ -174,6 +203,14 @@ class Quality:
     loss: float
     "Share of packets lost, 0..1."
     rtt_ms: float | None
+    width: int
+    "Of the camera's picture; 0 unknown."
+    height: int
+    fps: float
+    sound: float | None
+    "Loudness of the voice, 0..1; null unknown."
+    frozen_s: float
+    "Seconds the camera's picture stood still since the last quality message."
 
 
 @dataclass(frozen=True)
@@ -212,6 +249,8 @@ ServerMessage = (
     | Joined
     | Answer
     | Participants
+    | Renew
+    | Layers
     | Silence
     | Resumed
     | Quality

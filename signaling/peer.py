@@ -7,13 +7,15 @@ import logging
 import secrets
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import NamedTuple
 
 from aiortc import RTCRtpTransceiver, RTCSessionDescription
 
 from signaling.forward import ForwardingConnection, name_streams
 from signaling.frames import SenderClock
+from signaling.presence import Kind, Track
 from signaling.sdp import OfferRefused, Section, checked_offer, tuned_answer, without_candidates
 from signaling.stream import Downlink, Link, Uplink
 
@@ -24,9 +26,21 @@ log = logging.getLogger(__name__)
 CONNECT_DEADLINE_S = 20.0
 CLOSE_DEADLINE_S = 5.0
 
-Kind = Literal["audio", "video"]
-
 _open: weakref.WeakSet[Peer] = weakref.WeakSet()
+
+
+class Arriving(NamedTuple):
+    """How well a browser's media arrives: the fields of the message `quality`."""
+
+    kbps: float
+    loss: float
+    "Share of packets lost, 0..1."
+    rtt_ms: float | None
+    width: int
+    height: int
+    fps: float
+    sound: float | None
+    frozen_s: float
 
 
 class Peer:
@@ -38,17 +52,19 @@ class Peer:
         addresses: Sequence[str],
         media_time: Callable[[float], int],
         on_change: Callable[[], None],
-        on_media: Callable[[Kind], None],
+        on_media: Callable[[Track], None],
     ) -> None:
         """`media_time` turns monotonic seconds into microseconds of the room.
 
         `on_change` is called when the connection comes up and when it is gone; `on_media` when
         the first sound and the first picture begin.
         """
-        self.uplinks: dict[Kind, Uplink] = {}
-        "What the browser sends: at most one of each kind."
-        self.pairs: list[dict[Kind, Downlink]] = []
+        self.uplinks: dict[Track, Uplink] = {}
+        "What the browser sends."
+        self.pairs: list[dict[Track, Downlink]] = []
         "Places where another person can be shown: the n-th audio and video section each."
+        self.screen: Downlink | None = None
+        "Where the screen shared in the room can be shown."
         self.connected = False
         self.closed = False
         self._media_time = media_time
@@ -62,13 +78,17 @@ class Peer:
         self._deadline: asyncio.TimerHandle | None = None
         _open.add(self)
 
-    async def answer(self, offer: str) -> str:
-        """The SDP answer; media flows some round trips later. Raises OfferRefused."""
+    async def answer(self, offer: str, screen_mid: str | None = None) -> str:
+        """The SDP answer; media flows some round trips later. Raises OfferRefused.
+
+        `screen_mid` names the video section for screens.
+        """
         sections = checked_offer(offer)
+        tracks = _tracks(sections, screen_mid)
         description = RTCSessionDescription(without_candidates(offer), "offer")
         try:
             await self._connection.setRemoteDescription(description)
-            self._lay_out(sections)
+            self._lay_out(sections, tracks)
             await self._connection.setLocalDescription()
         except OfferRefused:
             raise
@@ -79,29 +99,28 @@ class Peer:
         self._deadline = loop.call_later(CONNECT_DEADLINE_S, self._give_up)
         return tuned_answer(self._connection.localDescription.sdp)
 
-    def _lay_out(self, sections: list[Section]) -> None:
+    def _lay_out(self, sections: list[Section], tracks: list[Track]) -> None:
         """Make the streams the offer has room for."""
         clock = SenderClock()
-        counts = {"audio": 0, "video": 0}
+        counts: Counter[Track] = Counter()
         transceivers = {one.mid: one for one in self._connection.getTransceivers()}
-        for section in sections:
-            kind: Kind = "audio" if section.kind == "audio" else "video"
-            index = counts[kind]
-            counts[kind] += 1
+        for section, track in zip(sections, tracks, strict=True):
+            index = counts[track]
+            counts[track] += 1
             transceiver = transceivers[section.mid]
-            first = index == 0 and section.sends
-            transceiver.direction = "sendrecv" if first else "sendonly"
-            self._add_downlink(kind, index, section.mid, transceiver)
-            if first:
-                self._add_uplink(kind, section.mid, clock)
+            sends = index == 0 and section.sends
+            transceiver.direction = "sendrecv" if sends else "sendonly"
+            self._add_downlink(track, index, section.mid, transceiver)
+            if sends:
+                self._add_uplink(track, section.mid, clock)
 
     def _add_downlink(
-        self, kind: Kind, index: int, mid: str, transceiver: RTCRtpTransceiver
+        self, track: Track, index: int, mid: str, transceiver: RTCRtpTransceiver
     ) -> None:
-        ssrc = name_streams(transceiver, f"person-{index}")
+        ssrc = name_streams(transceiver, "screen" if track == "screen" else f"person-{index}")
         self._own_ssrc = self._own_ssrc or ssrc
-        downlink = Downlink(
-            kind,
+        downlink = self._link.downlinks[ssrc] = Downlink(
+            _kind(track),
             mid=mid,
             ssrc=ssrc,
             # the lower half, so that the first wrap comes late (RFC 3711 loses sync otherwise)
@@ -109,22 +128,24 @@ class Peer:
             timestamp=secrets.randbits(32),
             wire=self._connection,
         )
-        self._link.downlinks[ssrc] = downlink
+        if track == "screen":
+            self.screen = downlink
+            return
         while len(self.pairs) <= index:
             self.pairs.append({})
-        self.pairs[index][kind] = downlink
+        self.pairs[index][track] = downlink
 
-    def _add_uplink(self, kind: Kind, mid: str, clock: SenderClock) -> None:
+    def _add_uplink(self, track: Track, mid: str, clock: SenderClock) -> None:
         uplink = Uplink(
-            kind,
+            _kind(track),
             own_ssrc=self._own_ssrc,
             wire=self._connection,
             later=asyncio.get_running_loop().call_later,
             media_time=self._media_time,
             sender_clock=clock,
-            on_started=lambda: self._on_media(kind),
+            on_started=lambda: self._on_media(track),
         )
-        self.uplinks[kind] = self._link.uplinks[mid] = uplink
+        self.uplinks[track] = self._link.uplinks[mid] = uplink
 
     # --- while it lives -------------------------------------------------------------------
 
@@ -146,12 +167,21 @@ class Peer:
         heard = [one.heard_at for one in self.uplinks.values() if one.heard_at is not None]
         return max(heard, default=self._connected_at)
 
-    def quality(self) -> tuple[float, float, float | None]:
-        """Of what comes in: kbit/s, share lost, and the round trip in milliseconds."""
+    def quality(self) -> Arriving:
+        """Of what comes in, since the last time this was asked."""
         kbps = sum(one.throughput.bps for one in self.uplinks.values()) / 1000
         loss = max((one.loss for one in self.uplinks.values()), default=0.0)
         trip = self._link.round_trip_s
-        return kbps, loss, round(trip * 1000, 1) if trip is not None else None
+        return Arriving(
+            kbps=round(kbps, 1),
+            loss=round(loss, 4),
+            rtt_ms=round(trip * 1000, 1) if trip is not None else None,
+            width=0,
+            height=0,
+            fps=0.0,
+            sound=None,
+            frozen_s=0.0,
+        )
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -185,9 +215,8 @@ class Peer:
         if self._deadline is not None:
             self._deadline.cancel()
         now = time.monotonic()
-        for pair in self.pairs:
-            for downlink in pair.values():
-                downlink.attach(None, now)
+        for downlink in self._link.downlinks.values():
+            downlink.attach(None, now)
         for uplink in self.uplinks.values():
             uplink.close()
 
@@ -200,6 +229,22 @@ class Peer:
                 await self._connection.close()
         except TimeoutError:
             log.warning("x a connection took too long to close")
+
+
+def _tracks(sections: list[Section], screen_mid: str | None) -> list[Track]:
+    """What each section carries up. Raises OfferRefused if no other section can be the screen's."""
+    tracks: list[Track] = ["audio" if one.kind == "audio" else "video" for one in sections]
+    if screen_mid is None:
+        return tracks
+    for index, section in enumerate(sections):
+        if section.mid == screen_mid and "video" in tracks[:index]:
+            tracks[index] = "screen"
+            return tracks
+    raise OfferRefused("bad_offer", "The screen needs a video section after the camera's.")
+
+
+def _kind(track: Track) -> Kind:
+    return "audio" if track == "audio" else "video"
 
 
 async def close_all() -> None:

@@ -10,93 +10,40 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import replace
 
 from signaling import messages
 from signaling.frames import Frame
 from signaling.ice import LOOPBACK
-from signaling.peer import Kind, OfferRefused, Peer
-from signaling.rate import signal_level
+from signaling.messages import Malformed
+from signaling.participant import EncodedFrame, Listener, Participant, Subscriber
+from signaling.peer import OfferRefused, Peer
+from signaling.presence import Kind, Presence, Standing, Track, flows
 from signaling.stream import Uplink
+
+__all__ = ["EncodedFrame", "Listener", "Participant", "Room", "Subscriber"]
 
 log = logging.getLogger(__name__)
 
-KINDS: tuple[Kind, Kind] = ("audio", "video")
-
 SILENCE_S = 4.0
 "Without a packet for this long a connected participant counts as silent."
+SCREEN_GONE_S = 10.0
+"A share ends when its sharer has had no connection for this long."
 TICK_S = 0.5
 QUALITY_EVERY = 4
 "Ticks between quality messages."
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedFrame:
-    """One encoded frame of a participant, in order, as the browser's encoder made it."""
-
-    participant: str
-    kind: Kind
-    codec: str
-    "vp8 or opus"
-    data: bytes
-    "A whole VP8 frame or one Opus packet."
-    time_us: int
-    "Media time of the room in microseconds; grows strictly within a participant and kind."
-    keyframe: bool
-    "Decodable on its own (always true for Opus)."
-
-
-Subscriber = Callable[[EncodedFrame], None]
-
-
-class Listener(Protocol):
-    """What a room needs of a participant's signalling."""
-
-    def send(self, message: messages.ServerMessage) -> None:
-        """Queue a message; must not block or raise."""
-
-    def close(self, reason: str) -> None:
-        """End the signalling connection."""
-
-
-@dataclass
-class Participant:
-    """One person in a room; stays the same over reconnects."""
-
-    id: str
-    role: str
-    name: str
-    microphone: bool = True
-    "Own switch, as the page reported it."
-    camera: bool = True
-    connection: Listener | None = None
-    peer: Peer | None = None
-    muted: set[Kind] = field(default_factory=set)
-    "Muted by the server."
-    stats: messages.Stats = field(default_factory=messages.Stats)
-    "What the participant's browser last said of what it receives."
-    silent: bool = False
-    shown: dict[str, int] = field(default_factory=dict)
-    "Whom this participant sees: id -> index of the media pair."
-    last_view: object = None
-    last_time_us: dict[Kind, int] = field(default_factory=dict)
-
-    @property
-    def connected(self) -> bool:
-        """Whether media can flow."""
-        return self.peer is not None and self.peer.connected
 
 
 class Room:
     """The participants of one session and the media between them.
 
     Callbacks (all optional, called on the event loop, must not block):
-    `on_media(participant, kind)` once per connection, when the first sound or the first key
+    `on_media(participant, track)` once per connection, when the first sound or the first key
     frame arrives; `on_connection(participant, connected)`; `on_silence(participant, seconds)`;
     `on_resumed(participant)`; `on_left(participant)` after `leave`; `on_switch(participant,
-    microphone, camera)` when the participant's page switched one; `on_stats(participant,
-    stats)` for what a browser reports; `on_quality(participant, quality)` each two seconds.
+    microphone, camera)` when the participant's page switched one; `on_screen(participant, on)`
+    when a screen share begins or ends; `on_stats(participant, stats)` for what a browser
+    reports; `on_quality(participant, quality)` each two seconds.
     """
 
     def __init__(
@@ -104,18 +51,21 @@ class Room:
         name: str,
         *,
         addresses: Sequence[str] = LOOPBACK,
-        on_media: Callable[[str, Kind], None] | None = None,
+        on_media: Callable[[str, Track], None] | None = None,
         on_connection: Callable[[str, bool], None] | None = None,
         on_silence: Callable[[str, float], None] | None = None,
         on_resumed: Callable[[str], None] | None = None,
         on_left: Callable[[str], None] | None = None,
         on_switch: Callable[[str, bool, bool], None] | None = None,
+        on_screen: Callable[[str, bool], None] | None = None,
         on_stats: Callable[[str, messages.Stats], None] | None = None,
         on_quality: Callable[[str, messages.Quality], None] | None = None,
     ) -> None:
         self.name = name
         self.participants: dict[str, Participant] = {}
-        self.on_hold = False
+        self.held: frozenset[str] = frozenset()
+        self.sharer: str | None = None
+        "Who shares the screen now."
         self._addresses = tuple(addresses)
         self._on_media = on_media or _ignore
         self._on_connection = on_connection or _ignore
@@ -123,10 +73,12 @@ class Room:
         self._on_resumed = on_resumed or _ignore
         self._on_left = on_left or _ignore
         self._on_switch = on_switch or _ignore
+        self._on_screen = on_screen or _ignore
         self._on_stats = on_stats or _ignore
         self._on_quality = on_quality or _ignore
         self._subscribers: dict[str, list[Subscriber]] = {}
         self._start = time.monotonic()
+        self._sharer_there_at = 0.0
         self._closed = False
         self._ticker: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -141,22 +93,58 @@ class Room:
 
     # --- coming and going -----------------------------------------------------------------
 
-    def join(self, participant: str, role: str, name: str, connection: Listener | None) -> None:
+    def join(
+        self,
+        participant: str,
+        role: str,
+        name: str,
+        connection: Listener | None,
+        *,
+        presence: Presence = "joined",
+        confidants: frozenset[str] = frozenset(),
+        announced: bool = False,
+    ) -> None:
         """Let somebody in, or back in. A second page of the same person ends the first.
 
-        The newcomer is told of later changes; what there is now tells `view`.
+        Of one who is not `joined` only the `confidants` know, unless `announced`. The newcomer
+        is told of later changes; what there is now tells `view`.
         """
         person = self.participants.get(participant)
         if person is None:
             person = self.participants[participant] = Participant(participant, role, name)
         previous, person.connection = person.connection, None
         person.role, person.name = role, name
+        person.standing = Standing(presence, confidants, announced)
         if previous is not None and previous is not connection:
             previous.close("elsewhere")
+        if self.sharer == participant and previous is not connection:
+            self._end_share()  # a new page has nothing to share yet
         if self._ticker is None and not self._closed:
             self._ticker = asyncio.create_task(self._tick(), name=f"room {self.name}")
         self.sync()
         person.connection, person.last_view = connection, self.view(participant)
+
+    def appear(
+        self,
+        participant: str,
+        presence: Presence,
+        *,
+        confidants: frozenset[str] | None = None,
+        announced: bool | None = None,
+    ) -> None:
+        """Somebody begins to listen, to whisper or to take part; None leaves that as it is."""
+        person = self.participants.get(participant)
+        if person is None:
+            return
+        person.standing = replace(
+            person.standing,
+            presence=presence,
+            confidants=person.standing.confidants if confidants is None else confidants,
+            announced=person.standing.announced if announced is None else announced,
+        )
+        if self.sharer == participant and presence != "joined":
+            self._end_share()
+        self.sync()
 
     def detach(self, participant: str, connection: Listener) -> None:
         """A signalling connection is gone; the participant and the media stay."""
@@ -171,14 +159,16 @@ class Room:
             return
         self._retire(person.peer)
         person.peer = None
+        if self.sharer == participant:
+            self._end_share()
         self.sync()
         self._on_left(participant)
 
-    async def offer(self, participant: str, sdp: str) -> str:
+    async def offer(self, participant: str, sdp: str, screen_mid: str | None = None) -> str:
         """Answer an offer with a new connection that replaces the participant's former one.
 
-        Call `sync` when the answer is on its way. Raises OfferRefused; then the former
-        connection stays as it was.
+        `screen_mid` names the video section for screens. Call `sync` when the answer is on its
+        way. Raises OfferRefused; then the former connection stays as it was.
         """
         if participant not in self.participants:
             raise OfferRefused("not_in_a_room", "Join a room first.")
@@ -186,10 +176,10 @@ class Room:
             addresses=self._addresses,
             media_time=self._media_time,
             on_change=lambda: self._peer_changed(participant, peer),
-            on_media=lambda kind: self._on_media(participant, kind),
+            on_media=lambda track: self._on_media(participant, track),
         )
         try:
-            answer = await peer.answer(sdp)
+            answer = await peer.answer(sdp, screen_mid)
         except BaseException:
             self._retire(peer)
             raise
@@ -198,7 +188,7 @@ class Room:
             self._retire(peer)
             raise OfferRefused("not_in_a_room", "You have left the room.")
         former, person.peer = person.peer, peer
-        person.shown = {}
+        person.shown, person.low_layer = {}, False
         self._retire(former)
         return answer
 
@@ -224,9 +214,12 @@ class Room:
 
     # --- what is wished -------------------------------------------------------------------
 
-    def hold(self, on: bool) -> None:
-        """Stop forwarding everybody's media to the others, or go on. Subscribers still get it."""
-        self.on_hold = on
+    def hold(self, held: frozenset[str]) -> None:
+        """Let nothing flow between these people and anybody else; the others may confer.
+
+        Subscribers still get everything. The empty set ends it.
+        """
+        self.held = held
         self.sync()
 
     def mute(self, participant: str, kind: Kind, on: bool) -> None:
@@ -244,6 +237,33 @@ class Room:
         person.microphone, person.camera = microphone, camera
         self.sync()
         self._on_switch(participant, microphone, camera)
+
+    def share(self, participant: str, on: bool) -> None:
+        """The participant starts or stops sharing the screen.
+
+        Raises Malformed: `screen_taken` while somebody else does, `not_joined` for one who only
+        listens or whispers.
+        """
+        person = self.participants.get(participant)
+        if person is None or on == (self.sharer == participant):
+            return
+        if not on:
+            self._end_share()
+            return
+        if person.standing.presence != "joined":
+            raise Malformed("not_joined", "Who only listens cannot share.")
+        if self.sharer is not None:
+            raise Malformed("screen_taken", "Somebody else shares a screen just now.")
+        self.sharer = participant
+        self._sharer_there_at = time.monotonic()
+        self.sync()
+        self._on_screen(participant, True)
+
+    def _end_share(self) -> None:
+        sharer, self.sharer = self.sharer, None
+        self.sync()
+        if sharer is not None:
+            self._on_screen(sharer, False)
 
     def stats(self, participant: str, stats: messages.Stats) -> None:
         """What the participant's browser says of the media it receives."""
@@ -272,15 +292,11 @@ class Room:
         return unsubscribe
 
     def request_keyframe(self, participant: str) -> None:
-        """Ask the participant's browser for a key frame (at most one each half second)."""
+        """Ask the participant's browser for key frames (at most one each half second)."""
         person = self.participants.get(participant)
-        uplink = person.peer.uplinks.get("video") if person and person.peer else None
-        if uplink is not None:
-            uplink.request_keyframe(time.monotonic())
-
-    def sees(self, viewer: Participant, source: Participant, kind: Kind) -> bool:
-        """Whether `viewer` should get this of `source` now."""
-        return viewer is not source and not self.on_hold and kind not in source.muted
+        if person is not None and person.peer is not None:
+            for uplink in person.peer.uplinks.values():
+                uplink.request_keyframe(time.monotonic())
 
     # --- making it so ---------------------------------------------------------------------
 
@@ -288,25 +304,13 @@ class Room:
         """Make reality match the wish: links, subscriptions, and what everybody was told."""
         if self._closed:
             return
-        for person in self.participants.values():
-            self._assign(person)
+        people = self.participants.values()
+        for person in people:
+            person.place(people)
             self._link(person)
             self._tap(person)
-        self._announce()
-
-    def _assign(self, viewer: Participant) -> None:
-        """Give each other participant a media pair of the viewer's connection, and keep it."""
-        pairs = len(viewer.peer.pairs) if viewer.peer else 0
-        others = [person for person in self.participants if person != viewer.id]
-        viewer.shown = {
-            person: index
-            for person, index in viewer.shown.items()
-            if person in others and index < pairs
-        }
-        free = [index for index in range(pairs) if index not in viewer.shown.values()]
-        for person in others:
-            if person not in viewer.shown and free:
-                viewer.shown[person] = free.pop(0)
+        for person in people:
+            person.tell_view(people, self.sharer)
 
     def _link(self, viewer: Participant) -> None:
         """Connect the viewer's outgoing streams to their sources."""
@@ -315,37 +319,43 @@ class Room:
         now = time.monotonic()
         sources = {index: person for person, index in viewer.shown.items()}
         for index, pair in enumerate(viewer.peer.pairs):
-            source = self.participants.get(sources.get(index, ""))
-            for kind in KINDS:
-                downlink = pair.get(kind)
-                if downlink is not None:
-                    downlink.attach(self._source(viewer, source, kind), now)
+            for track, downlink in pair.items():
+                downlink.attach(self._source(viewer, sources.get(index), track), now)
+        if viewer.peer.screen is not None:
+            viewer.peer.screen.attach(self._source(viewer, self.sharer, "screen"), now)
 
-    def _source(self, viewer: Participant, source: Participant | None, kind: Kind) -> Uplink | None:
-        if source is None or source.peer is None or not self.sees(viewer, source, kind):
+    def _source(self, viewer: Participant, name: str | None, track: Track) -> Uplink | None:
+        """What the viewer should get of somebody's track just now."""
+        source = self.participants.get(name) if name is not None else None
+        if source is None or source.peer is None:
             return None
-        return source.peer.uplinks.get(kind)
+        goes = flows(
+            viewer.id, source.id, source.standing, track, held=self.held, muted=source.muted
+        )
+        return source.peer.uplinks.get(track) if goes else None
 
     def _tap(self, person: Participant) -> None:
         """Let frames be put together while somebody subscribes, and only then."""
         if person.peer is None:
             return
         wanted = bool(self._subscribers.get(person.id))
-        for kind, uplink in person.peer.uplinks.items():
+        for track, uplink in person.peer.uplinks.items():
             if wanted != uplink.tapped:
-                tap = self._frame_handler(person, kind, uplink) if wanted else None
+                tap = self._frame_handler(person, track, uplink) if wanted else None
                 uplink.tap(tap, time.monotonic())
 
     def _frame_handler(
-        self, person: Participant, kind: Kind, uplink: Uplink
+        self, person: Participant, track: Track, uplink: Uplink
     ) -> Callable[[Frame, int], None]:
         subscribers = self._subscribers[person.id]
+        kind: Kind = "audio" if track == "audio" else "video"
+        screen = track == "screen"
 
         def handle(frame: Frame, time_us: int) -> None:
-            time_us = max(time_us, person.last_time_us.get(kind, -1) + 1)
-            person.last_time_us[kind] = time_us
+            time_us = max(time_us, person.last_time_us.get(track, -1) + 1)
+            person.last_time_us[track] = time_us
             encoded = EncodedFrame(
-                person.id, kind, uplink.codec, frame.data, time_us, frame.keyframe
+                person.id, kind, uplink.codec, frame.data, time_us, frame.keyframe, screen
             )
             for subscriber in tuple(subscribers):
                 try:
@@ -360,37 +370,13 @@ class Room:
     def view(self, viewer: str) -> list[dict[str, object]]:
         """The participants as `viewer` is told of them."""
         looking = self.participants.get(viewer)
-        return [self._described(looking, person) for person in self.participants.values()]
+        return looking.view(self.participants.values(), self.sharer) if looking else []
 
-    def _described(self, viewer: Participant | None, person: Participant) -> dict[str, object]:
-        mids: dict[str, str | None] = {"audio_mid": None, "video_mid": None}
-        if viewer is not None and viewer.peer is not None and person.id in viewer.shown:
-            pair = viewer.peer.pairs[viewer.shown[person.id]]
-            for kind in KINDS:
-                downlink = pair.get(kind)
-                mids[f"{kind}_mid"] = downlink.mid if downlink is not None else None
-        return {
-            "id": person.id,
-            "role": person.role,
-            "name": person.name,
-            "camera": person.camera and "video" not in person.muted,
-            "microphone": person.microphone and "audio" not in person.muted,
-            "connected": person.connected,
-            **mids,
-        }
-
-    def _announce(self) -> None:
-        """Send the participants to those whose view has changed."""
-        for person in self.participants.values():
-            view = self.view(person.id)
-            if person.connection is not None and view != person.last_view:
-                person.last_view = view
-                person.connection.send(messages.Participants(view))
-
-    def _tell(self, message: messages.ServerMessage) -> None:
-        for person in self.participants.values():
-            if person.connection is not None:
-                person.connection.send(message)
+    def _tell_of(self, person: Participant, message: messages.ServerMessage) -> None:
+        """Tell everybody who may know of the person."""
+        for other in self.participants.values():
+            if person.known_to(other.id):
+                other.send(message)
 
     # --- watching -------------------------------------------------------------------------
 
@@ -407,21 +393,31 @@ class Room:
         self.sync()
 
     async def _tick(self) -> None:
-        """Twice a second: reports, watchdog, and now and then the quality."""
+        """Twice a second: reports, watchdogs, and now and then the quality."""
         ticks = 0
         while True:
             await asyncio.sleep(TICK_S)
             ticks += 1
             now = time.monotonic()
+            self._watch_share(now)
             for person in list(self.participants.values()):
                 try:
                     if person.peer is not None:
                         person.peer.report(now)
-                    self._watch(person, now)
-                    if ticks % QUALITY_EVERY == 0:
-                        self._measure(person)
+                    # Of one who listens nothing is expected.
+                    if person.standing.presence != "listening":
+                        self._watch(person, now)
+                        if ticks % QUALITY_EVERY == 0:
+                            self._measure(person)
                 except Exception:
                     log.exception("x room %s", self.name)
+
+    def _watch_share(self, now: float) -> None:
+        sharer = self.participants.get(self.sharer) if self.sharer is not None else None
+        if sharer is None or sharer.connected:
+            self._sharer_there_at = now
+        elif now - self._sharer_there_at > SCREEN_GONE_S:
+            self._end_share()
 
     def _watch(self, person: Participant, now: float) -> None:
         """The silence watchdog: consent loss alone would take half a minute to notice."""
@@ -431,22 +427,19 @@ class Room:
         silence = now - heard
         if silence >= SILENCE_S and not person.silent:
             person.silent = True
-            self._tell(messages.Silence(person.id, round(silence, 1)))
+            self._tell_of(person, messages.Silence(person.id, round(silence, 1)))
             self._on_silence(person.id, silence)
         elif silence < SILENCE_S and person.silent:
             person.silent = False
-            self._tell(messages.Resumed(person.id))
+            self._tell_of(person, messages.Resumed(person.id))
             self._on_resumed(person.id)
 
     def _measure(self, person: Participant) -> None:
-        """Tell everybody how well this participant's media arrives."""
+        """Tell how well this participant's media arrives."""
         if person.peer is None or not person.peer.connected or not person.peer.uplinks:
             return
-        kbps, loss, rtt_ms = person.peer.quality()
-        video = person.camera
-        level = 0 if person.silent else signal_level(kbps, loss, rtt_ms, video=video)
-        quality = messages.Quality(person.id, level, round(kbps, 1), round(loss, 4), rtt_ms)
-        self._tell(quality)
+        quality = person.quality(person.peer)
+        self._tell_of(person, quality)
         self._on_quality(person.id, quality)
 
 

@@ -22,6 +22,7 @@ from signaling import messages
 from signaling.guard import Budget
 from signaling.messages import Malformed, ServerMessage
 from signaling.peer import OfferRefused
+from signaling.presence import Presence
 from signaling.room import Room
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,13 @@ class Entry:
     name: str
     ice_servers: Sequence[Mapping[str, object]] = field(default=())
     "RTCIceServer objects for the browser, from `signaling.ice.servers`."
+    ice_policy: str = "all"
+    "all, or relay: media goes through a TURN server only."
+    presence: Presence = "joined"
+    confidants: frozenset[str] = frozenset()
+    "Participants who know of and hear one who has not joined."
+    announced: bool = False
+    "Everybody knows of one who has not joined."
 
 
 class Refused(Exception):
@@ -215,13 +223,16 @@ class Connection:
                 await self._join(room)
             case messages.Leave():
                 self._leave()
-            case messages.Offer(call, sdp):
-                await self._offer(call, sdp)
+            case messages.Offer():
+                await self._offer(message)
             case messages.Candidate():
                 self._entered()
             case messages.Media(microphone, camera):
                 entry = self._entered()
                 entry.room.media(entry.participant, microphone=microphone, camera=camera)
+            case messages.Screen(on):
+                entry = self._entered()
+                entry.room.share(entry.participant, on)
             case messages.Stats():
                 entry = self._entered()
                 entry.room.stats(entry.participant, message)
@@ -232,7 +243,15 @@ class Connection:
             self._leave()
         self.entry = entry
         self._call = None
-        entry.room.join(entry.participant, entry.role, entry.name, self)
+        entry.room.join(
+            entry.participant,
+            entry.role,
+            entry.name,
+            self,
+            presence=entry.presence,
+            confidants=entry.confidants,
+            announced=entry.announced,
+        )
         self.send(
             messages.Joined(
                 room=entry.room.name,
@@ -240,6 +259,7 @@ class Connection:
                 ice_servers=list(entry.ice_servers),
                 participants=entry.room.view(entry.participant),
                 media_time_us=entry.room.time_us,
+                ice_policy=entry.ice_policy,
             )
         )
 
@@ -248,15 +268,15 @@ class Connection:
             self.entry.room.leave(self.entry.participant)
         self.entry = None
 
-    async def _offer(self, call: int, sdp: str) -> None:
+    async def _offer(self, offer: messages.Offer) -> None:
         entry = self._entered()
         if not self._offers.spend(time.monotonic()):
             raise Malformed("too_many_offers", "Too many offers; wait a little.")
-        if self._call is not None and call <= self._call:
+        if self._call is not None and offer.call <= self._call:
             raise Malformed("old_call", "A newer connection has taken this one's place.")
-        answer = await entry.room.offer(entry.participant, sdp)
-        self._call = call
-        self.send(messages.Answer(call, answer))
+        answer = await entry.room.offer(entry.participant, offer.sdp, offer.screen_mid)
+        self._call = offer.call
+        self.send(messages.Answer(offer.call, answer))
         entry.room.sync()
 
     def _entered(self) -> Entry:

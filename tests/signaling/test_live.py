@@ -155,14 +155,14 @@ async def test_hold_stops_what_others_get_and_not_the_recording() -> None:
         scene.room.subscribe("ann", frames.append)
         ann, bob = await pair(scene)
         await until(lambda: "0" in ann.frames and "0" in bob.frames)
-        scene.room.hold(True)
+        scene.room.hold(frozenset({"ann"}))
         await asyncio.sleep(0.5)
         counts = [len(robot.frames[mid]) for robot in (ann, bob) for mid in ("0", "1")]
         recorded = len(frames)
         await asyncio.sleep(1)
         assert counts == [len(robot.frames[mid]) for robot in (ann, bob) for mid in ("0", "1")]
         assert len(frames) > recorded + 40
-        scene.room.hold(False)
+        scene.room.hold(frozenset())
         since = len(bob.frames["1"])
         await until(
             lambda: len(bob.frames["1"]) > since + 5 and len(ann.frames["1"]) > counts[1] + 5
