@@ -29,6 +29,7 @@ from video_bank.businesses import Businesses, load_consents
 from video_bank.calls import Calls
 from video_bank.checks import Checks
 from video_bank.config import Config, is_loopback, refuse_public_demo
+from video_bank.connection_test import ConnectionTest
 from video_bank.conversation import Conversation
 from video_bank.customers import Customers
 from video_bank.errors import OperatorError
@@ -43,6 +44,7 @@ from video_bank.keys import (
     CALLS,
     CHECKS,
     CONFIG,
+    CONNECTION_TEST,
     CONSENTS,
     CONVERSATION,
     CUSTOMERS,
@@ -62,11 +64,22 @@ from video_bank.reviews import Reviews
 from video_bank.secrets import Secrets
 from video_bank.sessions import Sessions
 from video_bank.storage import Database
-from video_bank.views import accounts, customers, pages, reviews, sessions, teller
+from video_bank.views import (
+    accounts,
+    connection_test,
+    customers,
+    pages,
+    reviews,
+    sessions,
+    teller,
+)
 from video_bank.views.guard import errors, headers, identify, origins, permitted
 from video_bank.views.route import BODY_LIMIT, Route
 
 log = logging.getLogger(__name__)
+
+SECRET_BYTES = 16
+"""A shorter TURN secret can be found by trying, given one of the credentials made of it."""
 
 LAST_REQUESTS_S = 5.0
 """Requests under way when the server stops have this long to be answered."""
@@ -90,6 +103,7 @@ ROUTES: list[Route] = [
     *sessions.routes,
     *teller.routes,
     *reviews.routes,
+    *connection_test.routes,
     Route("GET", "/ws", Permission.SIGNED_IN, websocket),
 ]
 """Every route of the product with the permission it asks for."""
@@ -173,12 +187,15 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     forward.check()
     app[ARCHIVE] = Archive(app[DATABASE], config.data / "recordings", config.keys)
+    addresses, relays = _media_addresses(config), _relays(config)
+    app[CONNECTION_TEST] = ConnectionTest(addresses, relays)
     app[CALLS] = Calls(
         app[BUS],
         app[SESSIONS],
         app[LINE],
         app[ARCHIVE],
-        addresses=_media_addresses(config),
+        addresses=addresses,
+        relays=relays,
         customer_gone_s=config.customer_gone_s,
         teller_gone_s=config.teller_gone_s,
         place_kept_s=config.place_kept_s,
@@ -203,6 +220,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     await app[CALLS].recover()
     async with background(app[CALLS].run()):
         yield
+    await app[CONNECTION_TEST].close()
 
 
 async def end_calls(app: web.Application) -> None:
@@ -262,6 +280,19 @@ def _media_addresses(config: Config) -> Sequence[str]:
         return ice.checked_addresses(config.media_addresses)
     # On localhost too: Firefox never pairs an address of its own with a loopback one.
     return (*(ice.LOOPBACK if is_loopback(config.host) else ()), *ice.host_addresses())
+
+
+def _relays(config: Config) -> ice.Relays:
+    """The TURN servers with the secret shared with them.  Raises :class:`OperatorError`."""
+    if config.turn_secret_file is None:
+        return ice.Relays()
+    try:
+        secret = config.turn_secret_file.read_bytes().strip()
+    except OSError as error:
+        raise OperatorError(f"turn_secret_file: {error}") from error
+    if len(secret) < SECRET_BYTES:
+        raise OperatorError(f"turn_secret_file: the secret has fewer than {SECRET_BYTES} bytes")
+    return ice.Relays(config.turn_urls, secret, config.ice_policy)
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:

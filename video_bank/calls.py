@@ -18,6 +18,7 @@ from sqlalchemy import RowMapping
 
 from recordings.recorder import Recorder
 from signaling import peer
+from signaling.ice import Relays
 from signaling.room import EncodedFrame, Room
 from signaling.sample import Picture, sample
 from signaling.socket import Caller, Connection, Entry, Refused
@@ -81,13 +82,14 @@ class Calls:
         archive: Archive,
         *,
         addresses: Sequence[str],
+        relays: Relays,
         customer_gone_s: float,
         teller_gone_s: float,
         place_kept_s: float,
     ) -> None:
         self._bus = bus
         self._sessions, self._line, self._archive = sessions, line, archive
-        self._addresses = tuple(addresses)
+        self._addresses, self._relays = tuple(addresses), relays
         self._customer_gone_s, self._teller_gone_s = customer_gone_s, teller_gone_s
         self._place_kept_s = place_kept_s
         self._calls: dict[str, Call] = {}
@@ -162,7 +164,13 @@ class Calls:
         call = self._calls.get(room)
         if call is None or caller.id not in (call.customer, call.teller) or call.ending:
             raise Refused("call_not_up", 404, "This call is not up.")
-        return Entry(call.room, caller.id, caller.role, caller.name)
+        return Entry(
+            call.room,
+            caller.id,
+            caller.role,
+            caller.name,
+            ice_servers=self._relays.servers(f"{room} {caller.id}"),
+        )
 
     # -- beginning and ending -------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from video_bank.errors import OperatorError
@@ -62,7 +62,7 @@ class Config:
     """File with the secret shared with the TURN server (coturn's `static-auth-secret`), of which
     each participant's credentials are made."""
 
-    ice_policy: str = "all"
+    ice_policy: Literal["all", "relay"] = "all"
     """`all`: browsers send media straight to the server where they can. `relay`: through the TURN
     servers only."""
 

@@ -10,6 +10,7 @@ from video_bank.businesses import Businesses, Consents
 from video_bank.calls import Calls
 from video_bank.checks import Checks
 from video_bank.config import Config
+from video_bank.connection_test import ConnectionTest
 from video_bank.conversation import Conversation
 from video_bank.customers import Customers
 from video_bank.evidence import Timeline
@@ -37,6 +38,7 @@ CONVERSATION = web.AppKey("conversation", Conversation)
 LINE = web.AppKey("line", Line)
 ARCHIVE = web.AppKey("archive", Archive)
 CALLS = web.AppKey("calls", Calls)
+CONNECTION_TEST = web.AppKey("connection_test", ConnectionTest)
 FINDINGS = web.AppKey("findings", Findings)
 CHECKS = web.AppKey("checks", Checks)
 REVIEWS = web.AppKey("reviews", Reviews)
