@@ -18,10 +18,11 @@ from kyc.liveness.challenge import draw
 from kyc.worker import Inference, InferenceUnavailable
 from video_bank.bus import Bus
 from video_bank.businesses import FACE_CHECKS, Businesses
+from video_bank.change import Change
 from video_bank.customers import Customers
 from video_bank.errors import Conflict, NotFound, UserError
 from video_bank.findings import Findings, newest
-from video_bank.sessions import DECISIONS, Change, Sessions, text
+from video_bank.sessions import DECISIONS, Sessions, text
 from video_bank.storage import now_us
 
 log = logging.getLogger(__name__)

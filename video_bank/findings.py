@@ -84,7 +84,7 @@ class Findings:
                 "reason": finding.reason,
             }
             change.tell_customer("finding", plain)
-            change.tell_teller("finding", plain | {"finding": key})
+            change.tell_staff("finding", plain | {"finding": key})
 
     async def of(self, session: str) -> list[dict[str, Any]]:
         """Every Finding of a session, oldest first, with its corrections."""
@@ -181,7 +181,7 @@ class Findings:
                 )
             )
             await change.enter("corrected", f"staff:{teller}", finding=finding, field=field)
-            change.tell_teller("finding", {"session": session, "finding": finding})
+            change.tell_staff("finding", {"session": session, "finding": finding})
 
 
 async def newest(tx: Tx, session: str) -> dict[str, Finding]:

@@ -1,18 +1,17 @@
-"""The life of a video session: one transition table, and the verbs that move along it.
+"""The life of a video session: the verbs that move it along its table of steps.
 
-Each verb is one transaction: the rule is checked against the row, the row changes, the timeline
-gets its entry and the pages their events.  The row is changed with its old state in the WHERE
-clause, so of two people doing the same thing at once exactly one succeeds.
+Each verb is one transaction, a :class:`Change`.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, func, insert, select
 
+from video_bank.attendance import Attendee, attendees, dismiss, seat
 from video_bank.businesses import Businesses, Consents
+from video_bank.change import Change, Unwitnessed, Witness
 from video_bank.errors import Conflict, NotFound, TooMany, UserError
 from video_bank.evidence import Timeline
 from video_bank.routing import Waiting
@@ -20,48 +19,15 @@ from video_bank.secrets import Secrets
 from video_bank.storage import Database, Tx, new_id, now_us
 from video_bank.storage import tables as t
 
-TRANSITIONS: dict[tuple[str, str], str] = {
-    ("waiting", "offer"): "offered",
-    ("waiting", "leave"): "abandoned",
-    ("offered", "accept"): "talking",
-    ("offered", "decline"): "waiting",
-    ("offered", "ring_out"): "waiting",
-    ("offered", "withdraw"): "waiting",
-    ("offered", "leave"): "abandoned",
-    ("talking", "end"): "wrap_up",
-    ("talking", "crash"): "interrupted",
-    ("wrap_up", "close"): "closed",
-    ("wrap_up", "crash"): "closed",
-}
-"""(state, event) → next state.  What is not here is refused."""
-
 LIVE = ("waiting", "offered", "talking")
 "States in which the customer is still being served; one session of a customer at a time."
 DECISIONS = ("approved", "refused", "referred")
+NO_TRANSFER: dict[str, Any] = {"transfer_to": None, "transfer_at": None, "transfer_note": None}
+"A session's columns while no transfer rings."
 LINE_FULL_RETRY_S = 60
 DAY_US = 86_400_000_000
 TEXT_LIMIT = 2000
 "Characters in a chat message, a note, a reason or a comment."
-
-
-class Witness(Protocol):
-    """Whoever must hear each timeline entry at once: the sealed recording."""
-
-    def media_time_us(self, session: str) -> int | None:
-        """The session's media time now; None while no call is up."""
-
-    def saw(self, session: str, kind: str, actor: str, data: dict[str, Any]) -> None:
-        """An entry was committed to the session's timeline."""
-
-
-class Unwitnessed:
-    """Stands in until the calls are assembled: there is no media time and nothing to seal into."""
-
-    def media_time_us(self, session: str) -> int | None:
-        return None
-
-    def saw(self, session: str, kind: str, actor: str, data: dict[str, Any]) -> None:
-        return None
 
 
 def text(value: object, *, least: int = 0, most: int = TEXT_LIMIT) -> str:
@@ -76,74 +42,6 @@ def text(value: object, *, least: int = 0, most: int = TEXT_LIMIT) -> str:
     if not least <= len(cleaned) <= most:
         raise UserError("text_length", least=least, most=most)
     return cleaned
-
-
-@dataclass
-class Change:
-    """One session row inside its transaction, and what the change leaves behind."""
-
-    tx: Tx
-    row: RowMapping
-    timeline: Timeline
-    witness: Witness
-    entries: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-
-    @property
-    def id(self) -> str:
-        return str(self.row["id"])
-
-    @property
-    def customer(self) -> str:
-        """The customer as an actor of the timeline."""
-        return f"customer:{self.row['customer_id']}"
-
-    async def move(self, event: str, **values: Any) -> None:
-        """Follow the transition table.
-
-        Raises:
-            Conflict: the table has no such step from here, or somebody else was faster.
-        """
-        state = str(self.row["state"])
-        following = TRANSITIONS.get((state, event))
-        if following is None:
-            raise Conflict("not_now", state=state, event=event)
-        done = await self.tx.execute(
-            update(t.sessions)
-            .where(t.sessions.c.id == self.id, t.sessions.c.state == state)
-            .values(state=following, **values)
-        )
-        if done.rowcount != 1:
-            raise Conflict("not_now", state=state, event=event)
-        self.tell(
-            "session", {"id": self.id, "state": following, "reason": values.get("end_reason")}
-        )
-
-    def require(self, *states: str) -> None:
-        """Raises Conflict unless the session is in one of ``states``."""
-        if self.row["state"] not in states:
-            raise Conflict("not_now", state=self.row["state"])
-
-    async def set(self, **values: Any) -> None:
-        """Change columns that are no part of the life cycle."""
-        await self.tx.execute(update(t.sessions).where(t.sessions.c.id == self.id).values(**values))
-
-    async def enter(self, kind: str, actor: str, **data: Any) -> None:
-        """Add a timeline entry."""
-        time = self.witness.media_time_us(self.id)
-        await self.timeline.append(self.tx, f"session:{self.id}", kind, actor, data, time)
-        self.entries.append((kind, actor, data))
-
-    def tell(self, topic: str, data: dict[str, Any]) -> None:
-        """Tell both sides, once committed."""
-        self.tell_customer(topic, data)
-        self.tell_teller(topic, data)
-
-    def tell_customer(self, topic: str, data: dict[str, Any]) -> None:
-        self.tx.publish(f"customer:{self.row['customer_id']}", {"topic": topic, "data": data})
-
-    def tell_teller(self, topic: str, data: dict[str, Any]) -> None:
-        if self.row["teller_id"]:
-            self.tx.publish(f"staff:{self.row['teller_id']}", {"topic": topic, "data": data})
 
 
 class Sessions:
@@ -181,7 +79,8 @@ class Sessions:
             row = found.mappings().one_or_none()
             if row is None:
                 raise NotFound("unknown_session")
-            change = Change(tx, row, self._timeline, self.witness)
+            people = await attendees(tx, session)
+            change = Change(tx, row, people, self._timeline, self.witness)
             yield change
         for kind, actor, data in change.entries:
             self.witness.saw(session, kind, actor, data)
@@ -204,7 +103,7 @@ class Sessions:
         return self._secrets.encrypt(words, f"sessions.{column}:{session}")
 
     def words(self, row: RowMapping, column: str) -> str:
-        """What people wrote: `notes`, `decision_reason` or `rating_comment`."""
+        """What people wrote: `notes`, `transfer_note` and the like."""
         kept = row[column]
         return self._secrets.decrypt_text(kept, f"sessions.{column}:{row['id']}") if kept else ""
 
@@ -259,10 +158,7 @@ class Sessions:
         wanted = self._businesses[business]
         if language not in ("zh", "en"):
             raise UserError("unknown_language")
-        if version != self._consents.version:
-            raise Conflict("consent_outdated")
-        if not recording:
-            raise Conflict("recording_needed")
+        self.require_consent(version, recording=recording)
         session, now = new_id(), now_us()
         async with self._db.write() as tx:
             query = select(t.sessions.c.id).where(
@@ -290,25 +186,39 @@ class Sessions:
             )
             chain, actor = f"session:{session}", f"customer:{customer}"
             await self._timeline.append(tx, chain, "joined", actor, {"business": wanted.id})
-            for subject, granted in (("recording", recording), ("face", face)):
-                wording = self._consents.text_hash(subject, language)
-                await tx.execute(
-                    insert(t.consents).values(
-                        id=new_id(),
-                        session_id=session,
-                        customer_id=customer,
-                        subject=subject,
-                        granted=granted,
-                        version=version,
-                        text_hash=wording,
-                        at=now,
-                    )
-                )
-                answer = {"subject": subject, "granted": granted, "text_hash": wording}
-                await self._timeline.append(tx, chain, "consented", actor, answer)
+            await self.consent(tx, session, customer, language, recording=recording, face=face)
             await self._timeline.append(tx, chain, "queued", actor, {})
         self.on_line_change()
         return session
+
+    def require_consent(self, version: str, *, recording: bool) -> None:
+        """Raises Conflict when the wording has changed, or recording was refused."""
+        if version != self._consents.version:
+            raise Conflict("consent_outdated")
+        if not recording:
+            raise Conflict("recording_needed")
+
+    async def consent(
+        self, tx: Tx, session: str, customer: str, language: str, *, recording: bool, face: bool
+    ) -> None:
+        """Keep what a person agreed to, in the present wording."""
+        for subject, granted in (("recording", recording), ("face", face)):
+            wording = self._consents.text_hash(subject, language)
+            await tx.execute(
+                insert(t.consents).values(
+                    id=new_id(),
+                    session_id=session,
+                    customer_id=customer,
+                    subject=subject,
+                    granted=granted,
+                    version=self._consents.version,
+                    text_hash=wording,
+                    at=now_us(),
+                )
+            )
+            answer = {"subject": subject, "granted": granted, "text_hash": wording}
+            chain, actor = f"session:{session}", f"customer:{customer}"
+            await self._timeline.append(tx, chain, "consented", actor, answer)
 
     # -- the line's verbs -----------------------------------------------------------------
 
@@ -321,14 +231,15 @@ class Sessions:
         return change.row
 
     async def back_to_line(self, session: str, event: str, teller: str) -> None:
-        """The offer came to nothing: `decline`, `ring_out` or `withdraw` (the desk went away)."""
-        kind = "offer_declined" if event == "decline" else "offer_missed"
+        """The offer came to nothing: `decline`, `ring_out`, `withdraw` (the desk went away) or
+        `crash` (the server stopped under it, which is no fault of the teller's)."""
+        kind = {"decline": "offer_declined", "crash": "offer_withdrawn"}.get(event, "offer_missed")
         async with self.change(session) as change:
             if change.row["teller_id"] != teller:
                 raise Conflict("offer_gone")
-            passed = sorted({*change.row["passed_over"], teller})
-            await change.move(event, teller_id=None, offered_at=None, passed_over=passed)
-            await change.enter(kind, f"staff:{teller}")
+            passed = {*change.row["passed_over"], *(() if event == "crash" else (teller,))}
+            await change.move(event, teller_id=None, offered_at=None, passed_over=sorted(passed))
+            await change.enter(kind, "server" if event == "crash" else f"staff:{teller}")
         self.on_line_change()
 
     async def accept(self, session: str, teller: str) -> None:
@@ -341,6 +252,9 @@ class Sessions:
             if change.row["state"] != "offered" or change.row["teller_id"] != teller:
                 raise Conflict("offer_gone")
             await change.move("accept", accepted_at=now_us())
+            customer = str(change.row["customer_id"])
+            await seat(change.tx, session, Attendee.joined(customer, "customer", "customer"))
+            await seat(change.tx, session, Attendee.joined(teller, "staff", "teller"))
             await change.enter("accepted", f"staff:{teller}")
         self.on_line_change()
 
@@ -356,7 +270,16 @@ class Sessions:
     async def end(self, session: str, actor: str, reason: str) -> None:
         """The conversation is over; the teller still has to wrap up."""
         async with self.change(session) as change:
-            await change.move("end", ended_at=now_us(), end_reason=reason, on_hold=False)
+            await change.move(
+                "end", ended_at=now_us(), end_reason=reason, on_hold=False, **NO_TRANSFER
+            )
+            if target := change.row["transfer_to"]:
+                await change.enter("transfer_failed", "server", to=target, outcome="ended")
+            for each in change.people:
+                if not each.here:
+                    await dismiss(change.tx, session, each.id)
+                    withdrawn = {"session": session, "reason": "ended"}
+                    change.tell_person(each, "invite_withdrawn", withdrawn)
             await change.enter("ended", actor, reason=reason)
 
     async def interrupt(self, session: str) -> None:
@@ -364,7 +287,11 @@ class Sessions:
         async with self.change(session) as change:
             ended, reason = change.row["ended_at"] or now_us(), change.row["end_reason"]
             await change.move(
-                "crash", ended_at=ended, closed_at=now_us(), end_reason=reason or "interrupted"
+                "crash",
+                ended_at=ended,
+                closed_at=now_us(),
+                end_reason=reason or "interrupted",
+                **NO_TRANSFER,
             )
             await change.enter("recovered", "server")
 
@@ -381,7 +308,7 @@ class Sessions:
         """A timeline entry that changes no row: connected, muted, check_started and the like."""
         async with self.change(session) as change:
             await change.enter(kind, actor, **data)
-            change.tell_teller(
+            change.tell_staff(
                 "session", {"id": session, "state": change.row["state"], "reason": kind}
             )
 

@@ -12,11 +12,12 @@ from sqlalchemy import insert
 
 from video_bank.bus import LocalBus
 from video_bank.businesses import Businesses, load_consents
+from video_bank.change import TRANSITIONS
 from video_bank.conversation import Conversation
 from video_bank.errors import Conflict, NotFound, TooMany, UserError
 from video_bank.evidence import Timeline, verify
 from video_bank.secrets import Secrets
-from video_bank.sessions import TRANSITIONS, Sessions, text
+from video_bank.sessions import Sessions, text
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
 

@@ -68,6 +68,7 @@ invitations = Table(
     Column("id", String(32), primary_key=True),
     Column("customer_id", ForeignKey("customers.id"), nullable=False),
     Column("business", String(64)),
+    Column("session_id", ForeignKey("sessions.id"), index=True),  # a guest's: good while it lasts
     Column("created_by", ForeignKey("staff.id"), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
@@ -119,6 +120,9 @@ sessions = Table(
     Column("end_reason", String(64)),
     Column("passed_over", JSON, nullable=False, default=list),  # tellers who let it ring out
     Column("on_hold", Boolean, nullable=False, default=False),
+    Column("transfer_to", ForeignKey("staff.id")),  # at whose desk it rings now
+    Column("transfer_at", BigInteger),
+    Column("transfer_note", LargeBinary),  # encrypted
     Column("decision", String(16)),
     Column("decision_reason", LargeBinary),  # encrypted
     Column("decided_at", BigInteger),
@@ -126,6 +130,37 @@ sessions = Table(
     Column("rating", Integer),
     Column("rating_comment", LargeBinary),  # encrypted
     Column("seal", String(32)),  # ok | closed by recovery | incomplete | tampered
+)
+
+participants = Table(
+    "participants",
+    metadata,
+    Column("session_id", ForeignKey("sessions.id"), primary_key=True),
+    Column("person_id", String(32), primary_key=True, index=True),
+    Column("kind", String(16), nullable=False),  # staff | customer
+    Column("role", String(16), nullable=False),  # in this session
+    Column("presence", String(16), nullable=False),  # joined | listening | whispering
+    Column("invited_by", ForeignKey("staff.id")),
+    Column("invited_at", BigInteger),
+    Column("joined_at", BigInteger),
+    Column("left_at", BigInteger),
+)
+
+quality = Table(
+    "quality",
+    metadata,
+    Column("session_id", ForeignKey("sessions.id"), primary_key=True),
+    Column("person_id", String(32), primary_key=True),
+    Column("t_s", Integer, primary_key=True, autoincrement=False),  # media time
+    Column("level", Integer, nullable=False),
+    Column("kbps", Float, nullable=False),
+    Column("loss", Float, nullable=False),
+    Column("rtt_ms", Float),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("fps", Float, nullable=False),
+    Column("frozen_s", Float, nullable=False),
+    Column("sound", Float),
 )
 
 consents = Table(
