@@ -58,6 +58,11 @@ async def connection(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RTCPeerCo
     await made.close()
 
 
+async def all_gone(trial: ConnectionTest) -> None:
+    async with asyncio.timeout(5):
+        await asyncio.gather(*trial._ends)
+
+
 async def test_a_stranger_connects_and_is_let_go(
     client: Client, trial: ConnectionTest, connection: RTCPeerConnection
 ) -> None:
@@ -76,8 +81,7 @@ async def test_a_stranger_connects_and_is_let_go(
         await up.wait()
         over.clear()
         await over.wait()  # the server hangs up by itself
-        while trial._ends:
-            await asyncio.sleep(0.01)
+    await all_gone(trial)
 
 
 async def test_peers_are_few(
@@ -89,9 +93,7 @@ async def test_peers_are_few(
         await trial.answer(sdp, "192.0.2.1")
     with pytest.raises(TooMany):
         await trial.answer(sdp, "192.0.2.2")
-    async with asyncio.timeout(5):
-        while trial._ends:
-            await asyncio.sleep(0.01)
+    await all_gone(trial)
     await trial.answer(sdp, "192.0.2.2")
 
 
@@ -105,9 +107,7 @@ async def test_an_address_asks_so_often_only(trial: ConnectionTest) -> None:
 async def test_what_is_no_offer_is_refused_and_takes_no_place(trial: ConnectionTest) -> None:
     with pytest.raises(UserError, match="bad_request"):
         await trial.answer("v=0\r\n", "192.0.2.1")
-    async with asyncio.timeout(5):
-        while trial._ends:
-            await asyncio.sleep(0.01)
+    await all_gone(trial)
 
 
 async def test_the_relays_are_told_with_credentials(client: Client) -> None:
