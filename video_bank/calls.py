@@ -170,6 +170,7 @@ class Calls:
             caller.role,
             caller.name,
             ice_servers=self._relays.servers(f"{room} {caller.id}"),
+            ice_policy=self._relays.policy,
         )
 
     # -- beginning and ending -------------------------------------------------------------
