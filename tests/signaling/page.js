@@ -1,51 +1,59 @@
-/** A page's side of the protocol, as short as can be: joins, calls, shows the other person. */
-window.run = async (url, room) => {
-  const socket = new WebSocket(url);
-  const waiting = {};
-  window.heard = [];
-  socket.onmessage = (event) => {
-    const message = JSON.parse(event.data);
-    window.heard.push(message);
-    waiting[message.type]?.(message);
-  };
-  const next = (type) => new Promise((resolve) => { waiting[type] = resolve; });
-  const send = (message) => socket.send(JSON.stringify(message));
-  await next("welcome");
-  send({ type: "join", room });
-  await next("joined");
-  const media = { audio: true, video: { width: 1280, height: 720, frameRate: 25 } };
-  const stream = await navigator.mediaDevices.getUserMedia(media);
-  const connection = window.connection = new RTCPeerConnection();
-  for (const track of stream.getTracks()) {
-    const transceiver = connection.addTransceiver(track, { streams: [stream] });
-    if (track.kind === "video") {
-      const parameters = transceiver.sender.getParameters();
-      parameters.degradationPreference = "maintain-resolution";
-      await transceiver.sender.setParameters(parameters);
-    }
+/** A page with the product's own wire modules, and pictures of whomever it sees. */
+import { Call } from "/lib/call.js";
+import { Socket } from "/lib/socket.js";
+
+window.RTCPeerConnection = class extends window.RTCPeerConnection {
+  constructor(configuration) {
+    super(configuration);
+    window.connection = this;
   }
-  connection.ontrack = (event) => {
-    const video = document.createElement("video");
-    video.autoplay = video.muted = true;
-    video.srcObject = new MediaStream([event.track]);
-    document.body.append(video);
-  };
-  await connection.setLocalDescription();
-  send({ type: "offer", call: 1, sdp: connection.localDescription.sdp });
-  const { sdp } = await next("answer");
-  await connection.setRemoteDescription({ type: "answer", sdp });
+};
+
+/** Enter a room; the camera is Chromium's pretended one. */
+window.run = async (name, room) => {
+  const wish = { audio: true, video: { width: 1280, height: 720, frameRate: 25 } };
+  const media = await navigator.mediaDevices.getUserMedia(wish);
+  const socket = new Socket(`/ws?id=${name}`);
+  const call = new Call({ socket, room, media });
+  Object.assign(window, { socket, call, heard: [] });
+  for (const type of ["condition", "screen", "error", "quality"]) {
+    call.on(type, (data) => window.heard.push([type, data, performance.now()]));
+  }
+  call.on("people", (people) => people.forEach(show));
+  call.join();
+  socket.open();
+};
+
+function show({ id, stream, screen_stream }) {
+  put(id, stream);
+  put(`${id} screen`, screen_stream);
+}
+
+function put(id, stream) {
+  const video = document.getElementById(id) ?? document.createElement("video");
+  if (video.srcObject === stream) return;
+  Object.assign(video, { id, autoplay: true, muted: true, srcObject: stream });
+  document.body.append(video);
+}
+
+/** Share a drawing of this size as the own screen. */
+window.share = async (width, height) => {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const pen = canvas.getContext("2d");
+  let turn = 0;
+  setInterval(() => {
+    pen.fillStyle = `hsl(${(turn += 10) % 360} 80% 50%)`;
+    pen.fillRect(0, 0, width, height);
+  }, 100);
+  await window.call.share(canvas.captureStream(10).getVideoTracks()[0]);
 };
 
 window.look = async () => {
-  const found = { state: window.connection.connectionState, streams: {} };
+  const found = { state: window.connection.connectionState, in: {}, out: {}, layers: {} };
   (await window.connection.getStats()).forEach((entry) => {
-    if (entry.type === "inbound-rtp" || entry.type === "outbound-rtp") {
-      found.streams[`${entry.type === "inbound-rtp" ? "in" : "out"} ${entry.kind}`] = entry;
-    } else if (entry.type === "transport") {
-      found.transport = entry;
-    } else if (entry.type === "remote-inbound-rtp" && entry.kind === "video") {
-      found.roundTrip = entry.roundTripTime;
-    }
+    if (entry.type === "inbound-rtp" && entry.packetsReceived) found.in[`${entry.kind} ${entry.mid}`] = entry;
+    if (entry.type === "outbound-rtp") found.out[`${entry.kind} ${entry.mid} ${entry.rid ?? ""}`.trim()] = entry;
+    if (entry.type === "transport") found.transport = entry;
   });
   return found;
 };

@@ -1,20 +1,24 @@
-"""Two pages in real Chromium: each gets the other's 720p picture within seconds."""
+"""Pages in real Chromium, with the product's own wire modules, against rooms without a bank."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Page, async_playwright
+from aiohttp.typedefs import Handler
+from playwright.async_api import Browser, Page, async_playwright
 
 from signaling.room import EncodedFrame, Room
 from signaling.sample import sample
 from tests.signaling.robot import Stage, stage
 
+WIRE = Path(__file__).parents[2] / "web/static/lib"
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,52 +27,95 @@ ARGUMENTS = [
     "--allow-loopback-in-peer-connection",
     "--autoplay-policy=no-user-gesture-required",
 ]
+HTML = '<!doctype html><title>page</title><script type="module" src="/page.js"></script>'
 
 
-async def empty_page(_: web.Request) -> web.Response:
-    return web.Response(text="<!doctype html><title>page</title>", content_type="text/html")
+async def _page(_: web.Request) -> web.Response:
+    return web.Response(text=HTML, content_type="text/html")
 
 
-async def look(page: Page, until: float) -> dict[str, Any]:
-    """The page's statistics once a 720p picture is shown, or at `until`."""
-    while True:
-        found: dict[str, Any] = await page.evaluate("() => look()")
-        height = found["streams"].get("in video", {}).get("frameHeight")
-        if height == 720 or time.monotonic() > until:
-            return found
-        await asyncio.sleep(0.2)
+async def _module(request: web.Request) -> web.StreamResponse:
+    name = request.match_info.get("name")
+    path = WIRE / Path(name).name if name else Path(__file__).with_name("page.js")
+    return web.Response(body=path.read_bytes(), content_type="text/javascript")
 
 
-async def open_page(scene: Stage, browser: Any, name: str) -> Page:
-    page: Page = await browser.new_page()
+PAGES: list[tuple[str, Handler]] = [
+    ("/", _page),
+    ("/page.js", _module),
+    ("/lib/{name}", _module),
+]
+
+
+@asynccontextmanager
+async def browser_stage(room: Room, chromium: str) -> AsyncIterator[tuple[Stage, Browser]]:
+    async with stage(room, *PAGES) as scene, async_playwright() as play:
+        browser = await play.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        try:
+            yield scene, browser
+        finally:
+            await browser.close()
+
+
+async def open_page(scene: Stage, browser: Browser, name: str) -> Page:
+    page = await browser.new_page()
     await page.goto(str(scene.server.make_url("/")))
-    await page.add_script_tag(path=str(Path(__file__).with_name("page.js")))
-    url = str(scene.server.make_url(f"/ws?id={name}")).replace("http:", "ws:")
-    await page.evaluate("([url, room]) => run(url, room)", [url, "room"])
+    await page.wait_for_function("() => window.run")
+    await page.evaluate("([name, room]) => run(name, room)", [name, scene.room.name])
     return page
 
 
+async def look(
+    page: Page, fits: Callable[[dict[str, Any]], object], wait: float = 10
+) -> dict[str, Any]:
+    """The page's statistics once they fit. Raises AssertionError with the last ones."""
+    end = time.monotonic() + wait
+    while True:
+        found: dict[str, Any] = await page.evaluate("() => look()")
+        if fits(found):
+            return found
+        assert time.monotonic() < end, found
+        await asyncio.sleep(0.1)
+
+
+def sees(height: int, mid: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether a page gets a picture of this height in the section."""
+    return lambda found: found["in"].get(f"video {mid}", {}).get("frameHeight") == height
+
+
 @pytest.mark.browser
-async def test_two_pages_see_720p(chromium: str) -> None:
-    async with stage(Room("room"), ("/", empty_page)) as scene, async_playwright() as play:
-        frames: list[EncodedFrame] = []
-        scene.room.subscribe("ann", frames.append)
-        browser = await play.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+async def test_two_pages_see_720p_and_a_screen(chromium: str) -> None:
+    frames: list[EncodedFrame] = []
+    shared: list[tuple[str, bool]] = []
+    room = Room("room", on_screen=lambda who, on: shared.append((who, on)))
+    async with browser_stage(room, chromium) as (scene, browser):
+        room.subscribe("ann", frames.append)
         ann, bob = [await open_page(scene, browser, name) for name in ("ann", "bob")]
         for page in (ann, bob):
-            found = await look(page, time.monotonic() + 8)
+            found = await look(page, sees(720, "1"), 8)
             assert found["state"] == "connected"
-            video = found["streams"]["in video"]
-            assert (video["frameWidth"], video["frameHeight"]) == (1280, 720)
             assert "GCM" in found["transport"]["srtpCipher"]
-        async for picture in sample(scene.room, "bob", fps=5):
+        async for picture in sample(room, "bob", fps=5):
             assert (picture.width, picture.height) == (1280, 720)
             break
-        await asyncio.sleep(2)
+        await ann.evaluate("() => share(1600, 900)")
+        mid = await bob.wait_for_function("() => call.people[0].screen_mid")
+        await look(bob, sees(900, str(await mid.json_value())))
+        assert shared == [("ann", True)]
         found = await ann.evaluate("() => look()")
-        assert found["streams"]["in audio"]["packetsReceived"] > 50
-        assert found["streams"]["in video"]["framesDecoded"] > 10
-        await browser.close()
-        kinds = {kind: [f for f in frames if f.kind == kind] for kind in ("audio", "video")}
-        assert len(kinds["video"]) > 20 and kinds["video"][0].keyframe
-        assert len(kinds["audio"]) > 50
+        assert found["in"]["audio 0"]["packetsReceived"] > 50
+        assert found["in"]["video 1"]["framesDecoded"] > 10
+        await ann.evaluate("() => call.share(null)")
+        await bob.wait_for_function("() => call.people[0].screen_stream === null")
+    tracks = {
+        name: [one for one in frames if (one.kind, one.screen) == track]
+        for name, track in {
+            "audio": ("audio", False),
+            "video": ("video", False),
+            "screen": ("video", True),
+        }.items()
+    }
+    assert len(tracks["video"]) > 20 and tracks["video"][0].keyframe
+    assert len(tracks["screen"]) > 1 and tracks["screen"][0].keyframe
+    assert len(tracks["audio"]) > 50
+    assert shared == [("ann", True), ("ann", False)]

@@ -1,8 +1,18 @@
 // One person's place in a room: their own tracks go out, everybody else's come in. No DOM here.
 
+import { Reception } from "./reception.js"
+
 const PATIENCE = 12 * 1000 // ms for a connection to come up before a new one is tried
-const GRACE = 3 * 1000 // ms a broken connection may take to heal by itself
+const GRACE = 2 * 1000 // ms a broken connection may take to heal by itself
 const REPORT = 2 * 1000 // ms between statistics
+const PLACES = 5 // a room has six people
+const LOW = 1 // the small layer's place among the encodings
+const LAYERS = [
+  { rid: "h", scaleResolutionDownBy: 1 },
+  { rid: "l", scaleResolutionDownBy: 4, maxBitrate: 150_000, active: false },
+]
+// What the server forwards; anything more would only make offers long.
+const CODECS = [/opus/i, /vp8/i, /h264.*packetization-mode=1.*profile-level-id=42e0/i]
 
 /**
  * @typedef {import("./socket.js").Socket} Socket
@@ -10,16 +20,20 @@ const REPORT = 2 * 1000 // ms between statistics
  * @property {string} id
  * @property {string} role
  * @property {string} name
+ * @property {"joined"|"listening"|"whispering"} presence
  * @property {boolean} camera whether they send pictures just now
  * @property {boolean} microphone
+ * @property {("audio"|"video")[]} muted by the server
  * @property {boolean} connected
  * @property {string|null} audio_mid the m-line of our connection that carries their voice
  * @property {string|null} video_mid
+ * @property {boolean} screen whether they share their screen
+ * @property {string|null} screen_mid
  * @property {MediaStream} stream the same object for as long as the tracks are the same
+ * @property {MediaStream|null} screen_stream while they share and we can see it
  *
+ * @typedef {"audio"|"video"|"screen"} Track
  * @typedef {"idle"|"joining"|"connecting"|"connected"|"lost"|"left"} Condition
- * @typedef {{rtt_ms: number, loss: number, kbps: number, width: number, height: number,
- *            fps: number, freezes: number}} Report
  */
 
 /**
@@ -28,7 +42,9 @@ const REPORT = 2 * 1000 // ms between statistics
  *
  * Listen with `on`: "condition" (Condition), "people" (Person[]), "joined" (the message),
  * "quality" ({participant, level 0..4, …}), "silence" and "resumed" ({participant, …}),
- * "ended" ("audio"|"video": own device lost), "report" (Report).
+ * "screen" (id of who shares a screen now, oneself too, or null), "ended" ("audio"|"video": own
+ * device lost), "error" ({code, …}: the server refused something), "report" (as
+ * in lib/reception.js).
  */
 export class Call {
   /** @type {Condition} */
@@ -40,14 +56,18 @@ export class Call {
   #socket
   #room
   #places
-  /** @type {{audio: MediaStreamTrack|null, video: MediaStreamTrack|null}} */
-  #tracks = { audio: null, video: null }
+  /** @type {Record<Track, MediaStreamTrack|null>} */
+  #tracks = { audio: null, video: null, screen: null }
+  /** @type {Map<Track, RTCRtpTransceiver>} the sections that carry our own media */
+  #sections = new Map()
   #sending = { microphone: true, camera: true }
   /** @type {RTCPeerConnection|null} */
   #connection = null
   #number = 0
   /** @type {RTCIceServer[]} */
   #iceServers = []
+  /** @type {RTCIceTransportPolicy} */
+  #icePolicy = "all"
   /** @type {any[]} the last `participants` message */
   #roster = []
   /** @type {Map<string, MediaStream>} */
@@ -58,7 +78,9 @@ export class Call {
   #stops = []
   #alarm = 0
   #reporting = 0
-  #before = { bytes: 0, packets: 0, lost: 0, at: 0 }
+  #reception = new Reception()
+  /** @type {string|null} who shares a screen */
+  #sharer = null
 
   /**
    * @param {object} wish
@@ -67,7 +89,7 @@ export class Call {
    * @param {MediaStream|null} [wish.media] own camera and microphone, as far as there are any
    * @param {number} [wish.places] how many other people may be seen at once
    */
-  constructor({ socket, room, media = null, places = 1 }) {
+  constructor({ socket, room, media = null, places = PLACES }) {
     this.#socket = socket
     this.#room = room
     this.#places = places
@@ -90,6 +112,9 @@ export class Call {
       socket.on("quality", (message) => this.#emit("quality", message)),
       socket.on("silence", (message) => this.#emit("silence", message)),
       socket.on("resumed", (message) => this.#emit("resumed", message)),
+      socket.on("renew", () => this.#connect()),
+      socket.on("layers", ({ low }) => this.#setLow(low)),
+      socket.on("error", (message) => this.#emit("error", message)),
     ]
     if (socket.condition === "open") this.#enter()
   }
@@ -118,9 +143,20 @@ export class Call {
     this.#tracks[kind] = track
     this.#watch(track)
     this.#apply()
-    const sender = this.#sender(kind)
-    if (sender) await sender.replaceTrack(track)
+    await this.#sections.get(kind)?.sender.replaceTrack(track)
     this.#tell()
+  }
+
+  /**
+   * Share a screen, or stop. Refused (while somebody else shares) comes as "error"; the track is
+   * the caller's, who stops it then.
+   * @param {MediaStreamTrack|null} track
+   */
+  async share(track) {
+    if (track) track.contentHint = "detail" // text stays sharp, the rate may fall
+    this.#tracks.screen = track
+    this.#socket.send({ type: "screen", on: track !== null })
+    await this.#sections.get("screen")?.sender.replaceTrack(track)
   }
 
   /**
@@ -158,6 +194,7 @@ export class Call {
   #joined(message) {
     this.me = message.you
     this.#iceServers = message.ice_servers ?? []
+    this.#icePolicy = message.ice_policy ?? "all"
     this.#see(message.participants ?? [])
     this.#emit("joined", message)
     this.#connect()
@@ -168,6 +205,7 @@ export class Call {
     this.#become("connecting")
     const connection = new RTCPeerConnection({
       iceServers: this.#iceServers,
+      iceTransportPolicy: this.#icePolicy,
       bundlePolicy: "max-bundle",
     })
     const call = ++this.#number
@@ -175,18 +213,31 @@ export class Call {
     this.#expect(PATIENCE)
     connection.onicecandidate = ({ candidate }) => this.#offerCandidate(call, candidate)
     connection.onconnectionstatechange = () => this.#changed(connection)
-    // Every m-line is there from the start: adding video later from the far side crashes browsers.
-    for (const kind of /** @type {const} */ (["audio", "video"])) {
-      connection.addTransceiver(this.#tracks[kind] ?? kind, { direction: "sendrecv" })
-    }
+    this.#layOut(connection)
+    await connection.setLocalDescription()
+    if (connection !== this.#connection) return
+    const screen_mid = this.#sections.get("screen")?.mid ?? null
+    this.#socket.send({ type: "offer", call, sdp: connection.localDescription?.sdp, screen_mid })
+    this.#tell()
+    if (this.#tracks.screen) this.#socket.send({ type: "screen", on: true })
+  }
+
+  /**
+   * Every m-line is there from the start: adding video later from the far side crashes browsers.
+   * @param {RTCPeerConnection} connection
+   */
+  #layOut(connection) {
+    const { audio, video, screen } = this.#tracks
+    this.#sections = new Map([
+      ["audio", connection.addTransceiver(audio ?? "audio")],
+      ["video", connection.addTransceiver(video ?? "video", { sendEncodings: LAYERS })],
+    ])
     for (let place = 1; place < this.#places; place++) {
       connection.addTransceiver("audio", { direction: "recvonly" })
       connection.addTransceiver("video", { direction: "recvonly" })
     }
-    await connection.setLocalDescription()
-    if (connection !== this.#connection) return
-    this.#socket.send({ type: "offer", call, sdp: connection.localDescription?.sdp })
-    this.#tell()
+    this.#sections.set("screen", connection.addTransceiver(screen ?? "video"))
+    for (const transceiver of connection.getTransceivers()) narrow(transceiver)
   }
 
   /**
@@ -210,7 +261,7 @@ export class Call {
     if (call !== this.#number || connection?.signalingState !== "have-local-offer") return
     try {
       await connection.setRemoteDescription({ type: "answer", sdp })
-      await this.#keepPixels(connection)
+      await this.#keepPixels()
     } catch {
       this.#expect(GRACE) // an answer we cannot use: a new offer is the only way on
       return
@@ -218,16 +269,25 @@ export class Call {
     this.#see(this.#roster)
   }
 
-  /**
-   * Checks read small print from this picture: on a poor line lose frames, not pixels.
-   * @param {RTCPeerConnection} connection
-   */
-  async #keepPixels(connection) {
-    const sender = this.#sender("video", connection)
-    if (!sender) return
-    const parameters = sender.getParameters()
-    parameters.degradationPreference = "maintain-resolution"
-    await sender.setParameters(parameters).catch(() => {}) // a preference, not a need
+  /** Checks read small print from this picture: on a poor line lose frames, not pixels. */
+  async #keepPixels() {
+    for (const track of /** @type {const} */ (["video", "screen"])) {
+      const sender = this.#sections.get(track)?.sender
+      if (!sender) continue
+      const parameters = sender.getParameters()
+      parameters.degradationPreference = "maintain-resolution"
+      await sender.setParameters(parameters).catch(() => {}) // a preference, not a need
+    }
+  }
+
+  /** @param {boolean} low whether somebody's line needs the small layer */
+  async #setLow(low) {
+    const sender = this.#sections.get("video")?.sender
+    const parameters = sender?.getParameters()
+    const layer = parameters?.encodings[LOW]
+    if (!sender || !parameters || !layer) return
+    layer.active = low
+    await sender.setParameters(parameters).catch(() => {}) // a connection that is just closing
   }
 
   /** @param {RTCPeerConnection} connection */
@@ -240,6 +300,7 @@ export class Call {
       this.#report()
     } else if (state === "disconnected") {
       this.#become("lost")
+      this.#socket.check()
       this.#expect(GRACE)
     } else if (state === "failed") {
       this.#become("lost")
@@ -264,6 +325,7 @@ export class Call {
     const connection = this.#connection
     this.#connection = null
     this.#streams.clear()
+    this.#sections.clear()
     if (!connection) return
     connection.onicecandidate = null
     connection.onconnectionstatechange = null
@@ -275,16 +337,23 @@ export class Call {
     this.#roster = roster
     this.people = roster
       .filter((person) => person.id !== this.me)
-      .map((person) => ({ ...person, stream: this.#stream(person) }))
+      .map((person) => ({
+        ...person,
+        stream: this.#stream(person.audio_mid, person.video_mid),
+        screen_stream: person.screen_mid == null ? null : this.#stream(person.screen_mid),
+      }))
     this.#emit("people", this.people)
+    const sharer = roster.find(({ screen }) => screen)?.id ?? null
+    if (sharer === this.#sharer) return
+    this.#sharer = sharer
+    this.#emit("screen", sharer)
   }
 
   /**
-   * @param {any} person
+   * @param {(string|null)[]} mids
    * @returns {MediaStream}
    */
-  #stream(person) {
-    const mids = [person.audio_mid, person.video_mid].filter((mid) => mid != null).map(String)
+  #stream(...mids) {
     const tracks = (this.#connection?.getTransceivers() ?? [])
       .filter(({ mid }) => mid !== null && mids.includes(mid))
       .map(({ receiver }) => receiver.track)
@@ -292,16 +361,6 @@ export class Call {
     const stream = this.#streams.get(key) ?? new MediaStream(tracks)
     this.#streams.set(key, stream)
     return stream
-  }
-
-  /**
-   * @param {"audio"|"video"} kind
-   * @returns {RTCRtpSender|undefined}
-   */
-  #sender(kind, connection = this.#connection) {
-    // The first pair of m-lines is ours; they keep their kind when the track is gone.
-    return connection?.getTransceivers().find(({ receiver }) => receiver.track.kind === kind)
-      ?.sender
   }
 
   #apply() {
@@ -328,48 +387,14 @@ export class Call {
 
   #report() {
     clearInterval(this.#reporting)
-    this.#before = { bytes: 0, packets: 0, lost: 0, at: 0 }
+    this.#reception = new Reception()
     this.#reporting = setInterval(async () => {
       const connection = this.#connection
       if (connection?.connectionState !== "connected") return
-      const report = this.#measure(await connection.getStats())
+      const report = this.#reception.report(await connection.getStats())
       this.#socket.send({ type: "stats", ...report })
       this.#emit("report", report)
     }, REPORT)
-  }
-
-  /**
-   * Of what we receive: the server knows itself what it gets from us.
-   * @param {RTCStatsReport} stats
-   * @returns {Report}
-   */
-  #measure(stats) {
-    const report = { rtt_ms: 0, loss: 0, kbps: 0, width: 0, height: 0, fps: 0, freezes: 0 }
-    const now = { bytes: 0, packets: 0, lost: 0, at: performance.now() }
-    for (const entry of /** @type {Iterable<any>} */ (stats.values())) {
-      if (entry.type === "inbound-rtp") {
-        now.bytes += entry.bytesReceived ?? 0
-        now.packets += entry.packetsReceived ?? 0
-        now.lost += Math.max(0, entry.packetsLost ?? 0)
-      }
-      if (entry.type === "inbound-rtp" && entry.kind === "video") {
-        report.width = entry.frameWidth ?? 0
-        report.height = entry.frameHeight ?? 0
-        report.fps = Math.round(entry.framesPerSecond ?? 0)
-        report.freezes += entry.freezeCount ?? 0
-      }
-      if (entry.type === "candidate-pair" && entry.nominated) {
-        report.rtt_ms = Math.round((entry.currentRoundTripTime ?? 0) * 1000)
-      }
-    }
-    const before = this.#before
-    this.#before = now
-    if (!before.at) return report
-    const lost = Math.max(0, now.lost - before.lost)
-    const expected = now.packets - before.packets + lost
-    report.kbps = Math.round(((now.bytes - before.bytes) * 8) / (now.at - before.at))
-    report.loss = expected > 0 ? Math.min(1, lost / expected) : 0
-    return report
   }
 
   /** @param {Condition} condition */
@@ -386,4 +411,28 @@ export class Call {
   #emit(type, data) {
     for (const listener of [...(this.#listeners.get(type) ?? [])]) listener(data)
   }
+}
+
+/**
+ * Offer only codecs the server forwards, VP8 before H264.
+ * @param {RTCRtpTransceiver} transceiver
+ */
+function narrow(transceiver) {
+  const { codecs } = RTCRtpReceiver.getCapabilities(transceiver.receiver.track.kind) ?? { codecs: [] }
+  const wanted = CODECS.flatMap((wish) =>
+    codecs.filter(({ mimeType, sdpFmtpLine }) => wish.test(`${mimeType} ${normal(sdpFmtpLine)}`)),
+  )
+  try {
+    transceiver.setCodecPreferences(wanted)
+  } catch {
+    // an older browser offers all it has; the server chooses
+  }
+}
+
+/**
+ * A codec's parameters in one order.
+ * @param {string} [parameters] as in an SDP fmtp line
+ */
+function normal(parameters = "") {
+  return parameters.split(";").sort().join(";")
 }

@@ -1,10 +1,17 @@
 // The WebSocket at /ws: stays connected, hands out messages and notices. No DOM here.
 
-const FIRST_WAIT = 500 // ms before the first new try
-const LONGEST_WAIT = 10 * 1000 // ms between tries
-const HEARTBEAT = 10 * 1000 // ms between pings
-const SILENCE = 25 * 1000 // ms without a word from the server: the line is dead
+const PATIENCE = 1500 // ms for a connection to open: a first packet that was lost comes again late
+const LONG_PATIENCE = 6 * 1000 // ms, each fourth try: for a very slow line
+const WAIT = 1000 // ms before a new try, at most: people wait for this when the network is back
+const LONG_WAIT = 10 * 1000 // ms, once it has been gone for long
+const LONG = 40 // tries
+const HEARTBEAT = 5 * 1000 // ms between pings
+const SILENCE = 4 * 1000 // ms without an answer to a ping: the line is dead
+const DOUBT = 1000 // ms for the answer when there is reason to doubt the line
 const FINAL = ["elsewhere", "signed_out"] // goodbyes after which coming back would be wrong
+
+// Wi-Fi to mobile: not every browser tells.
+const { connection } = /** @type {{connection?: EventTarget}} */ (navigator)
 
 /**
  * @typedef {{type: string, [key: string]: any}} Message
@@ -29,7 +36,8 @@ export class Socket {
   #heard = 0
   #retry = 0
   #heartbeat = 0
-  #hurry = () => this.#connectNow()
+  #doubt = 0
+  #hurry = () => this.check()
 
   /** @param {string} [path] */
   constructor(path = "/ws") {
@@ -41,6 +49,7 @@ export class Socket {
   open() {
     if (this.condition === "connecting" || this.condition === "open") return
     globalThis.addEventListener("online", this.#hurry)
+    connection?.addEventListener("change", this.#hurry)
     this.#connect()
   }
 
@@ -48,6 +57,7 @@ export class Socket {
   close(reason = "") {
     if (this.condition === "closed") return
     globalThis.removeEventListener("online", this.#hurry)
+    connection?.removeEventListener("change", this.#hurry)
     this.reason ||= reason
     this.#drop()
     this.#become("closed")
@@ -84,36 +94,45 @@ export class Socket {
     return this.on(`notice:${topic}`, listener)
   }
 
-  #connectNow() {
-    if (this.condition === "lost") this.#connect()
+  /** The network has changed, or media stopped: make sure of the line, or get a new one at once. */
+  check() {
+    if (this.condition === "open") this.#ask(DOUBT)
+    else if (this.condition === "lost" || this.condition === "connecting") this.#connect()
   }
 
   #connect() {
-    clearTimeout(this.#retry)
+    this.#drop()
     this.#become("connecting")
     const socket = new WebSocket(this.#url)
     this.#socket = socket
     socket.onmessage = (event) => this.#socket === socket && this.#receive(event.data)
     socket.onclose = () => this.#socket === socket && this.#lose()
-    this.#heard = Date.now()
-    this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT)
+    const patience = ++this.#tries % 4 ? PATIENCE : LONG_PATIENCE
+    this.#retry = setTimeout(() => this.#lose(), patience)
   }
 
-  #beat() {
-    if (Date.now() - this.#heard > SILENCE) this.#lose()
-    else this.send({ type: "ping", t: Math.round(performance.now()) })
+  /**
+   * Ping, and give the line up unless something comes in time.
+   * @param {number} patience ms
+   */
+  #ask(patience) {
+    const asked = performance.now()
+    this.send({ type: "ping", t: Math.round(asked) })
+    clearTimeout(this.#doubt)
+    this.#doubt = setTimeout(() => this.#heard < asked && this.#lose(), patience)
   }
 
   #lose() {
     this.#drop()
     this.#become("lost")
-    // Full jitter, so that a restarted server is not met by everybody at once.
-    const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#tries++)
-    this.#retry = setTimeout(() => this.#connect(), wait * (0.5 + Math.random() / 2))
+    const wait = this.#tries < LONG ? WAIT : LONG_WAIT
+    // Jitter, so that a restarted server is not met by everybody at once.
+    this.#retry = setTimeout(() => this.#connect(), wait * (0.4 + Math.random() * 0.6))
   }
 
   #drop() {
     clearTimeout(this.#retry)
+    clearTimeout(this.#doubt)
     clearInterval(this.#heartbeat)
     const socket = this.#socket
     this.#socket = null
@@ -122,7 +141,7 @@ export class Socket {
 
   /** @param {unknown} data */
   #receive(data) {
-    this.#heard = Date.now()
+    this.#heard = performance.now()
     const message = typeof data === "string" ? JSON.parse(data) : null
     if (!message) return
     if (message.type === "welcome") this.#welcomed()
@@ -133,6 +152,8 @@ export class Socket {
 
   #welcomed() {
     this.#tries = 0
+    clearTimeout(this.#retry)
+    this.#heartbeat = setInterval(() => this.#ask(SILENCE), HEARTBEAT)
     this.#become("open")
   }
 
