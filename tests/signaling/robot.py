@@ -14,6 +14,7 @@ from typing import Any
 
 import aioice.ice
 import av
+import numpy as np
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Handler
@@ -95,8 +96,10 @@ class Robot:
         self.messages: list[dict[str, Any]] = []
         self.frames: dict[str, list[tuple[float, Any]]] = {}
         "By mid: when a decoded frame came, and the frame."
+        self.id = ""
         self.calls = 0
         self.connection: RTCPeerConnection | None = None
+        self.screen: RTCRtpTransceiver | None = None
         self._news = asyncio.Event()
         self._tasks = [asyncio.create_task(self._listen())]
 
@@ -124,10 +127,14 @@ class Robot:
 
     async def join(self, room: str = "room") -> dict[str, Any]:
         await self.send("join", room=room)
-        return await self.expect("joined")
+        joined = await self.expect("joined")
+        self.id = joined["you"]
+        return joined
 
-    async def call(self, extra_pairs: int = 0, sends: bool = True) -> RTCPeerConnection:
-        """A new connection, up and running."""
+    async def call(
+        self, extra_pairs: int = 0, sends: bool = True, screen: bool = False
+    ) -> RTCPeerConnection:
+        """A new connection, up and running; with a section for screens if wished."""
         self.calls += 1
         # with another policy aiortc leaves a second video section on a transport it has closed
         bundled = RTCBundlePolicy.MAX_BUNDLE
@@ -141,8 +148,11 @@ class Robot:
         for _ in range(extra_pairs):
             connection.addTransceiver("audio", "recvonly")
             connection.addTransceiver("video", "recvonly")
+        self.screen = connection.addTransceiver("video", "sendrecv") if screen else None
         await connection.setLocalDescription(await connection.createOffer())
-        await self.send("offer", call=self.calls, sdp=connection.localDescription.sdp)
+        mid = self.screen.mid if self.screen is not None else None
+        sdp = connection.localDescription.sdp
+        await self.send("offer", call=self.calls, sdp=sdp, screen_mid=mid)
         answer = await self.expect("answer")
         assert answer["call"] == self.calls
         await connection.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
@@ -150,6 +160,26 @@ class Robot:
             self._tasks.append(asyncio.create_task(self._watch(transceiver)))
         await until(lambda: connection.connectionState == "connected")
         return connection
+
+    async def share(self, level: int | None) -> None:
+        """Share a screen of this brightness, or stop."""
+        assert self.screen is not None
+        self.screen.sender.replaceTrack(Camera(level) if level is not None else None)
+        await self.send("screen", on=level is not None)
+
+    def hears(self, mid: str, seconds: float = 0.6) -> float | None:
+        """The strongest frequency of the last moments in hertz; None if nothing came."""
+        since = time.monotonic() - seconds
+        sound = [
+            frame.to_ndarray().reshape(-1)[:: len(frame.layout.channels)]
+            for at, frame in self.frames.get(mid, [])[-50:]
+            if at > since
+        ]
+        samples = np.concatenate(sound or [np.zeros(1)]).astype(float)
+        if len(samples) < 9600 or abs(samples).max() < 500:
+            return None
+        spectrum = abs(np.fft.rfft(samples * np.hanning(len(samples))))
+        return float(spectrum.argmax() * 48000 / len(samples))
 
     async def _watch(self, transceiver: RTCRtpTransceiver) -> None:
         try:
@@ -201,6 +231,8 @@ class OpenGate:
         self.room = room
         self.open: list[Connection] = []
         self.gone: list[str] = []
+        self.presence: dict[str, dict[str, Any]] = {}
+        "What is special about somebody's entry."
 
     async def admit(self, request: web.Request) -> Caller:
         name = request.query.get("id")
@@ -214,7 +246,8 @@ class OpenGate:
     async def enter(self, caller: Caller, room: str) -> Entry:
         if room != self.room.name:
             raise Refused("no_such_room", 404)
-        return Entry(self.room, caller.id, caller.role, caller.name)
+        special = self.presence.get(caller.id, {})
+        return Entry(self.room, caller.id, caller.role, caller.name, **special)
 
     async def disconnected(self, connection: Connection) -> None:
         self.open.remove(connection)
@@ -237,6 +270,11 @@ class Stage:
 
     async def _ws(self, request: web.Request) -> web.StreamResponse:
         return await serve(request, self.gate)
+
+    def mid(self, viewer: str, person: str, track: str = "video") -> str:
+        """The section of the viewer's connection that carries somebody's track; empty: none."""
+        view = next((one for one in self.room.view(viewer) if one["id"] == person), {})
+        return str(view.get(f"{track}_mid") or "")
 
     async def robot(self, name: str, **look: Any) -> Robot:
         assert self.session is not None
