@@ -151,7 +151,9 @@ function up(connection, hopeless) {
 async function roundTrip(connection) {
   for (const entry of /** @type {Iterable<any>} */ ((await connection.getStats()).values())) {
     const used = entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded"
-    if (used && entry.currentRoundTripTime) return Math.round(entry.currentRoundTripTime * 1000)
+    if (used && entry.currentRoundTripTime != null) {
+      return Math.max(1, Math.round(entry.currentRoundTripTime * 1000))
+    }
   }
   return null
 }

@@ -8,13 +8,15 @@ import { Socket } from "./socket.js"
  * @typedef {{id: string, name: Words, minutes: number, need: (string|Words)[]}} Business
  * @typedef {{check: string, verdict: string|null, reason: string|null}} CheckView
  * @typedef {{from: string, role: string, text: string, at: string}} Said
+ * @typedef {{session: string, business: string, by: string}} Invited into a call that goes on
  * @typedef {object} Session
  * @property {string} id
  * @property {"waiting"|"offered"|"talking"|"wrap_up"|"closed"|"abandoned"|"interrupted"} state
  * @property {string} business
  * @property {number|null} place
  * @property {number|null} estimate_s
- * @property {{name: string}|null} teller
+ * @property {{name: string, id?: string}|null} teller
+ * @property {{id: string, role: string, presence: string}} [you]
  * @property {boolean} on_hold
  * @property {boolean} recording whether it is being recorded just now
  * @property {number|null} media_time_us since the call began
@@ -52,6 +54,8 @@ export class Visit {
   open = true
   /** @type {number|null} */
   estimate_s = null
+  /** Set for a second borrower who came by a link. @type {Invited|null} */
+  invited = null
   /** @type {Session|null} */
   session = null
   /** @type {Guide|null} */
@@ -79,6 +83,7 @@ export class Visit {
     const { socket } = this
     socket.on("condition", (condition) => this.#line(condition))
     socket.onNotice("session", (data) => this.#changed(data))
+    socket.onNotice("people", ({ session }) => session === this.session?.id && this.#refresh())
     socket.onNotice("queue", (data) => this.#moved(data))
     socket.onNotice("hold", ({ on }) => this.#patch({ on_hold: on }, "session"))
     socket.onNotice("guide", (data) => this.#guided(data))
@@ -108,7 +113,7 @@ export class Visit {
 
   /** @returns {Business|undefined} the one chosen, or the one of the running session */
   get business() {
-    const id = this.session?.business ?? this.choices.business
+    const id = this.session?.business ?? this.invited?.business ?? this.choices.business
     return this.businesses.find((business) => business.id === id)
   }
 
@@ -119,6 +124,17 @@ export class Visit {
   on(listener) {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /** Whether this person came by a link into somebody else's call. */
+  get guest() {
+    return this.session ? this.session.you?.role === "co_customer" : this.invited !== null
+  }
+
+  /** The steps before there is a session. */
+  get stages() {
+    const guest = /** @type {const} */ (["consents", "devices"])
+    return this.guest ? guest : /** @type {const} */ (["consents", "business", "devices"])
   }
 
   /** Fetch everything; then stay in touch. */
@@ -147,18 +163,25 @@ export class Visit {
   }
 
   /**
-   * Join the line. Throws ApiError.
+   * Join the line, or the call one is invited to. Throws ApiError.
    * @param {string} language
    */
   async begin(language) {
-    const { session } = await post("/api/sessions", {
-      business: this.choices.business,
-      language,
+    const consents = {
       consent_recording: this.choices.recording === true,
       consent_face: this.choices.face === true,
       consent_version: this.consents?.version,
-    })
-    this.session = session
+    }
+    if (this.invited) {
+      const { session } = this.invited
+      await post(`/api/sessions/${session}/join`, consents)
+      this.session = await get(`/api/sessions/${session}`)
+      this.#setClock()
+    } else {
+      const wish = { business: this.choices.business, language, ...consents }
+      const { session } = await post("/api/sessions", wish)
+      this.session = session
+    }
     this.#tell("session")
   }
 
@@ -166,7 +189,8 @@ export class Visit {
   async leave() {
     if (!this.session) return
     await post(`/api/sessions/${this.session.id}/leave`)
-    await this.#refresh()
+    if (this.guest) this.#out()
+    else await this.#refresh()
   }
 
   /** @param {string} text */
@@ -189,6 +213,7 @@ export class Visit {
     this.session = null
     this.guide = null
     this.finding = null
+    this.invited = null
     this.choices = { recording: null, face: null, business: "" }
     this.go("consents")
   }
@@ -204,11 +229,19 @@ export class Visit {
       this.#setClock()
     } catch (error) {
       // Signed out, or the line is down: then the next welcome fetches everything again.
-      if (/** @type {{status?: number}} */ (error).status === 401) this.#end("signed_out")
+      const { status } = /** @type {{status?: number}} */ (error)
+      if (status === 401) this.#end("signed_out")
+      else if (status === 404 && this.guest) this.#out()
       return
     }
     this.#tell("session")
     this.#tell("guide")
+  }
+
+  /** A guest has left, or was asked to: the call of the others goes on. */
+  #out() {
+    this.invited = null
+    this.#patch({ state: "closed", end_reason: "stepped_out" }, "session")
   }
 
   /** @param {string} condition */

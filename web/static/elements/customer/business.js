@@ -22,7 +22,7 @@ export class BusinessStep extends Step {
             else fill(problem, notice("stop", "alert", t("customer.business.unanswered")))
           },
         },
-        head("business"),
+        head(visit, "business"),
         el(
           "fieldset",
           { class: "stack close" },

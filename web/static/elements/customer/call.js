@@ -1,19 +1,27 @@
-// The call: the teller large, oneself small; the other way round while face or card is shown.
+// The call: the teller (or a shared screen) large, the others and oneself small; oneself large while
+// face or card is shown.
 
 import { Call } from "../../lib/call.js"
 import { el, fill, icon, make } from "../../lib/html.js"
 import { clock, t } from "../../lib/i18n.js"
 import { chime } from "../../lib/media.js"
 import { every, until } from "../live.js"
+import { PeopleStage } from "../people/people_stage.js"
+import { Sharing } from "../people/sharing.js"
 import { banners } from "./banners.js"
-import { ChatSheet } from "./chat.js"
+import { CallBar } from "./call_bar.js"
+import { lookOf, seen, tellerCurtain, tellerOf, watchedBy } from "./call_look.js"
+import { ChatSheet, isMine } from "./chat.js"
 import { Instruction } from "./instruction.js"
+import { CallNews } from "./news.js"
 import { OwnPicture } from "./own_picture.js"
 import { Step, confirm, failure } from "./step.js"
 
 const OPENING = 4 * 1000 // ms to wait for camera and microphone before entering without them
 const RING = 200 // ms of vibration: it is your turn
 const DONE = [60, 40, 90] // ms of vibration: a check has passed
+
+const PLACES = 5
 
 /** @typedef {import("../../lib/call.js").Person} Person */
 
@@ -23,24 +31,16 @@ export class CallStep extends Step {
   #own = make(OwnPicture)
   #instruction = make(Instruction)
   #chat = make(ChatSheet, { hidden: true })
-  #teller = el("video", {
-    autoplay: true,
-    playsinline: true,
-    "aria-label": t("customer.call.teller_picture"),
-  })
+  #people = make(PeopleStage, { class: "far" })
   #curtain = el("div", { class: "curtain" })
+  #news = make(CallNews)
+  #bar = make(CallBar, { class: "over controls" })
+  #sharing = new Sharing(() => this.#showControls())
   #name = el("h1", { class: "teller-name", tabindex: "-1" })
   #mark = el("p", { class: "mark", "data-name": "recording" })
   #time = el("span", { class: "time" })
   #banners = el("div", { class: "banners", role: "status", "data-name": "banners" })
   #stage = el("div", { class: "stage" })
-  #controls = {
-    microphone: toggle("microphone", () => this.#switch("microphone")),
-    camera: toggle("camera", () => this.#switch("camera")),
-    chat: toggle("chat", () => this.#openChat()),
-    flip: toggle("swap", () => this.devices.flip()),
-    leave: toggle("hang-up", () => this.#leave()),
-  }
   #facts = { silent: false, blocked: false, level: 4, connectedOnce: false, lostSince: 0 }
   #unread = 0
   #seen = -1 // chat lines already counted
@@ -54,6 +54,7 @@ export class CallStep extends Step {
       socket: visit.socket,
       room: visit.session?.id ?? "",
       media: devices.stream,
+      places: PLACES,
     })
     this.#call = call
     until(
@@ -62,11 +63,12 @@ export class CallStep extends Step {
         "joined",
         ({ media_time_us }) => (visit.origin = performance.now() - media_time_us / 1000),
       ),
-      call.on("people", () => this.#showTeller()),
+      call.on("people", () => this.#showPeople()),
       call.on("condition", () => this.#conditionChanged()),
       call.on("silence", ({ participant }) => this.#hush(participant, true)),
       call.on("resumed", ({ participant }) => this.#hush(participant, false)),
-      call.on("quality", ({ participant, level }) => this.#rate(participant, level)),
+      call.on("quality", (quality) => this.#rate(quality)),
+      call.on("error", ({ code }) => this.#refused(code)),
       devices.on((kind) => this.#deviceChanged(kind)),
       visit.on((change) => this.#changed(change)),
     )
@@ -79,21 +81,25 @@ export class CallStep extends Step {
   }
 
   disconnect() {
+    this.#sharing.stop()
     this.#call.leave()
   }
 
   #build() {
-    const { microphone, camera, chat, flip, leave } = this.#controls
-    leave.classList.add("leave")
-    flip.hidden = true
-    this.devices.cameras().then((count) => (flip.hidden = count < 2))
-    label(flip, t("customer.call.flip"))
-    label(leave, t("customer.call.leave"))
+    const screen = Sharing.possible
+    this.#bar.offer({ flip: false, screen })
+    this.devices.cameras().then((count) => this.#bar.offer({ flip: count > 1, screen }))
+    this.#bar.press = (control) => this.#press(control)
+    this.#people.main = () => this.#person
+    this.#people.look = (person) =>
+      lookOf(person, person === this.#person, Boolean(this.visit.session?.on_hold))
+    this.#people.blocked = (blocked) => this.#block(blocked)
     this.#chat.say = (text) => this.visit.say(text)
     this.#chat.close = () => this.#closeChat()
     fill(
       this.#stage,
-      el("div", { class: "far" }, this.#teller, this.#curtain),
+      this.#people,
+      this.#curtain,
       el(
         "header",
         { class: "over top-bar" },
@@ -101,18 +107,10 @@ export class CallStep extends Step {
         this.#name,
         document.createElement("page-preferences"),
       ),
-      this.#banners,
+      el("div", { class: "told" }, this.#banners, this.#news),
       this.#own,
       this.#instruction,
-      el(
-        "div",
-        { class: "over controls", role: "toolbar", "aria-label": t("customer.call.controls") },
-        microphone,
-        camera,
-        flip,
-        chat,
-        leave,
-      ),
+      this.#bar,
     )
     fill(this, this.#stage, this.#chat)
   }
@@ -146,28 +144,18 @@ export class CallStep extends Step {
 
   /** @returns {Person|undefined} */
   get #person() {
-    return this.#call.people.find(({ role }) => role !== "customer")
+    return tellerOf(this.#call.people, this.visit.session)
   }
 
-  #showTeller() {
-    const person = this.#person
-    const stream = person?.stream ?? null
-    if (this.#teller.srcObject !== stream) {
-      this.#teller.srcObject = stream
-      this.#play()
-    }
+  #showPeople() {
+    this.#news.watched(watchedBy(this.#call.people))
     this.#showSession()
+    this.#showGuide()
   }
 
-  async #play() {
-    if (!this.#teller.srcObject) return
-    try {
-      await this.#teller.play()
-      this.#facts.blocked = false
-    } catch (error) {
-      // After a reload nobody has touched the page yet: then it needs one tap to be heard.
-      this.#facts.blocked = /** @type {DOMException} */ (error).name === "NotAllowedError"
-    }
+  /** @param {boolean} blocked after a reload nobody has touched the page yet: it needs one tap */
+  #block(blocked) {
+    this.#facts.blocked = blocked
     this.#showBanners()
   }
 
@@ -176,25 +164,25 @@ export class CallStep extends Step {
     if (!session) return
     const name = session.teller?.name ?? this.#person?.name ?? t("common.teller")
     fill(this.#name, name)
+    if (session.teller) this.#news.teller(name, Boolean(this.#person?.connected))
+    this.#people.show(seen(this.#call.people))
     this.#drawCurtain(name)
     this.#showMark()
-    this.#chat.show(session.chat)
-    this.#count(session.chat.filter(({ role }) => role !== "customer").length)
+    this.#chat.show(session.chat, session.you?.id)
+    this.#count(session.chat.filter((said) => !isMine(said, session.you?.id)).length)
     this.#showBanners()
   }
 
-  /** What hangs before the teller's picture while there is none. @param {string} name */
+  /** Before there is anybody in the room. @param {string} name */
   #drawCurtain(name) {
-    const person = this.#person
-    const { on_hold } = this.visit.session ?? {}
-    const live = person?.connected && person.camera && person.stream.getVideoTracks().length > 0
-    this.#curtain.hidden = Boolean(live && !on_hold)
-    const why = on_hold ? "hold" : !person?.connected ? "coming" : "no_camera"
+    this.#curtain.hidden = this.#person !== undefined
+    const curtain = tellerCurtain(undefined, Boolean(this.visit.session?.on_hold), name)
+    if (this.#curtain.hidden || !curtain) return
     fill(
       this.#curtain,
-      el("span", { class: "emblem" }, icon(on_hold ? "pause" : "person")),
-      el("p", { class: "meaning" }, t(`customer.call.${why}`, { name })),
-      el("p", { class: "small" }, t(`customer.call.${why}_about`)),
+      el("span", { class: "emblem" }, icon(curtain.picture)),
+      el("p", { class: "meaning" }, curtain.title),
+      el("p", { class: "small" }, curtain.about),
     )
   }
 
@@ -217,7 +205,9 @@ export class CallStep extends Step {
   #showGuide() {
     const { guide } = this.visit
     this.#instruction.guide(guide)
-    this.#stage.classList.toggle("guided", Boolean(guide))
+    // A screen the teller shows now is to be looked at now; the instruction stands below it.
+    const screened = this.#people.large.startsWith("screen-")
+    this.#stage.classList.toggle("guided", Boolean(guide) && !screened)
     this.#own.guide(guide) // after the picture has got its size
     if (guide && !this.#chat.hidden && innerWidth < 900) this.#closeChat()
   }
@@ -257,7 +247,7 @@ export class CallStep extends Step {
     const acts = /** @type {Record<string, () => void>} */ ({
       reconnect: () => this.#call.retry(),
       devices: () => this.devices.open(),
-      listen: () => this.#play(),
+      listen: () => this.#people.play(),
     })
     return el(
       "div",
@@ -292,14 +282,19 @@ export class CallStep extends Step {
     this.#showBanners()
   }
 
-  /**
-   * @param {string} participant
-   * @param {number} level
-   */
-  #rate(participant, level) {
-    if (participant !== this.#call.me) return
+  /** @param {{participant: string, level: number, sound?: number|null}} quality */
+  #rate({ participant, level, sound }) {
+    if (participant !== this.#call.me) return this.#people.heard(participant, sound)
     this.#facts.level = level
     this.#showBanners()
+  }
+
+  /** @param {string} code of PROTOCOL.md */
+  #refused(code) {
+    if (code !== "screen_taken" && code !== "not_joined") return
+    this.#sharing.stop()
+    fill(this.#banners, failure({ code }))
+    this.#told = code
   }
 
   /** @param {"audio"|"video"} kind */
@@ -319,6 +314,15 @@ export class CallStep extends Step {
 
   // -- what the customer does ---------------------------------------------------------------
 
+  /** @param {import("./call_bar.js").Control} control */
+  #press(control) {
+    if (control === "microphone" || control === "camera") this.#switch(control)
+    else if (control === "screen") this.#sharing.toggle(this.#call)
+    else if (control === "chat") this.#openChat()
+    else if (control === "flip") this.devices.flip()
+    else this.#leave()
+  }
+
   /** @param {"microphone"|"camera"} device */
   #switch(device) {
     this.#call.send({ [device]: !this.#call.sending[device] })
@@ -327,26 +331,15 @@ export class CallStep extends Step {
   }
 
   #showControls() {
-    const { microphone, camera, chat } = this.#controls
     const { sending } = this.#call
-    for (const [button, on, name] of /** @type {[HTMLElement, boolean, string][]} */ ([
-      [microphone, sending.microphone, "microphone"],
-      [camera, sending.camera, "camera"],
-    ])) {
-      button.classList.toggle("off", !on)
-      button.querySelector(".icon")?.replaceWith(icon(on ? name : `${name}-off`))
-      label(button, t(`customer.call.${name}_${on ? "on" : "off"}`))
-      button.setAttribute("aria-pressed", String(!on))
-    }
-    label(chat, t("common.chat"))
-    chat.setAttribute("aria-expanded", String(!this.#chat.hidden))
+    this.#bar.show({ sending, sharing: this.#sharing.on, chatting: !this.#chat.hidden })
   }
 
   #openChat() {
     if (!this.#chat.hidden) return this.#closeChat()
     this.#chat.hidden = false
     this.#unread = 0
-    this.#showUnread()
+    this.#bar.unread(0)
     this.#showControls()
     this.#chat.focus()
   }
@@ -354,28 +347,20 @@ export class CallStep extends Step {
   #closeChat() {
     this.#chat.hidden = true
     this.#showControls()
-    this.#controls.chat.focus()
+    this.#bar.focusOn("chat")
   }
 
   /** @param {number} theirs lines written by others so far */
   #count(theirs) {
     if (this.#seen >= 0 && this.#chat.hidden) this.#unread += Math.max(0, theirs - this.#seen)
     this.#seen = theirs
-    this.#showUnread()
-  }
-
-  #showUnread() {
-    const { chat } = this.#controls
-    chat.querySelector(".unread")?.remove()
-    if (!this.#unread) return
-    const words = t("customer.chat.unread", { count: this.#unread })
-    chat.append(el("span", { class: "unread", role: "status", "aria-label": words }, this.#unread))
+    this.#bar.unread(this.#unread)
   }
 
   async #leave() {
     const sure = await confirm({
       heading: t("customer.call.leave_heading"),
-      about: t("customer.call.leave_about"),
+      about: t(this.visit.guest ? "customer.call.leave_guest" : "customer.call.leave_about"),
       yes: t("customer.call.leave"),
       no: t("customer.call.stay"),
     })
@@ -387,28 +372,6 @@ export class CallStep extends Step {
 /** A page nobody has touched since it was loaded may neither sound nor shake. */
 function touched() {
   return navigator.userActivation?.hasBeenActive ?? true
-}
-
-/**
- * @param {string} picture
- * @param {() => void} act
- */
-function toggle(picture, act) {
-  return el(
-    "button",
-    { class: "control", type: "button", onclick: act },
-    icon(picture),
-    el("span", { class: "name" }),
-  )
-}
-
-/**
- * @param {HTMLElement} button
- * @param {string} words
- */
-function label(button, words) {
-  const name = button.querySelector(".name")
-  if (name && name.textContent !== words) name.textContent = words
 }
 
 customElements.define("call-step", CallStep)

@@ -56,11 +56,14 @@ export class ChatSheet extends Live {
     this.addEventListener("keydown", ({ key }) => key === "Escape" && this.close(), { signal })
   }
 
-  /** @param {Said[]} chat */
-  show(chat) {
+  /**
+   * @param {Said[]} chat
+   * @param {string|undefined} me own id, where the bank says it
+   */
+  show(chat, me) {
     if (chat.length < this.#shown) fill(this.#log)
     const fresh = chat.slice(this.#log.childElementCount)
-    this.#log.append(...fresh.map(line))
+    this.#log.append(...fresh.map((said) => line(said, isMine(said, me))))
     this.#shown = chat.length
     if (fresh.length) this.#log.scrollTop = this.#log.scrollHeight
   }
@@ -85,16 +88,26 @@ export class ChatSheet extends Live {
   }
 }
 
-/** @param {Said} said */
-function line({ role, text, at }) {
-  const mine = role === "customer"
+/**
+ * @param {Said} said
+ * @param {string|undefined} me
+ */
+export function isMine({ from, role }, me) {
+  return me ? from === me : role === "customer"
+}
+
+/**
+ * @param {Said} said
+ * @param {boolean} mine
+ */
+function line({ role, text, at }, mine) {
   return el(
     "li",
     { class: mine ? "mine" : "theirs" },
     el(
       "span",
       { class: "who small" },
-      mine ? t("common.you") : t("common.teller"),
+      mine ? t("common.you") : t(`role.${role}`),
       " · ",
       el("time", {}, when(at, { timeStyle: "short" })),
     ),

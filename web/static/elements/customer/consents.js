@@ -18,7 +18,8 @@ export class ConsentStep extends Step {
           novalidate: true,
           onsubmit: (/** @type {Event} */ event) => this.#answer(event, problem),
         },
-        head("consents"),
+        head(this.visit, "consents"),
+        this.visit.invited && invitedBy(this.visit),
         this.#question("recording", "record"),
         this.#question("face", "face"),
         problem,
@@ -76,9 +77,15 @@ export class ConsentStep extends Step {
       return
     }
     // Without a recording no video session may be held: the other ways stand above.
-    if (recording) this.visit.go("business")
+    if (recording) this.visit.go(this.visit.stages[1])
     else fill(problem, notice("look", "info", t("customer.consents.recording_needed")))
   }
+}
+
+/** @param {import("../../lib/visit.js").Visit} visit with an invitation into a call */
+function invitedBy({ invited, business }) {
+  const words = t("customer.guest.invited", { name: invited?.by, business: pick(business?.name) })
+  return notice("", "people", el("p", {}, words), el("p", { class: "quiet small" }, t("customer.guest.about")))
 }
 
 /** @param {Subject} subject */

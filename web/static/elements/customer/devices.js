@@ -21,11 +21,7 @@ export class DeviceStep extends Step {
   }
   #picture = el("video", { autoplay: true, playsinline: true, muted: true, "aria-hidden": "true" })
   #meter = el("div", { class: "meter", "data-name": "microphone-level" })
-  #begin = el(
-    "button",
-    { class: "button primary full", type: "button" },
-    t("customer.devices.begin"),
-  )
+  #begin = el("button", { class: "button primary full", type: "button" })
   #problem = el("div", { role: "alert" })
   /** @type {ReturnType<typeof loudness>|null} */
   #sound = null
@@ -34,13 +30,14 @@ export class DeviceStep extends Step {
   /** @param {AbortSignal} signal */
   connect(signal) {
     this.#picture.muted = true
+    fill(this.#begin, t(this.visit.guest ? "customer.guest.begin" : "customer.devices.begin"))
     this.#begin.addEventListener("click", () => this.#join(), { signal })
     fill(
       this,
       el(
         "div",
         { class: "column stack wide" },
-        head("devices"),
+        head(this.visit, "devices"),
         el(
           "div",
           { class: "mirror" },
@@ -56,9 +53,14 @@ export class DeviceStep extends Step {
         this.#begin,
         el(
           "button",
-          { class: "button plain", type: "button", onclick: () => this.visit.go("business") },
+          {
+            class: "button plain",
+            type: "button",
+            onclick: () => this.visit.go(this.visit.guest ? "consents" : "business"),
+          },
           t("common.back"),
         ),
+        el("a", { class: "button plain", href: "/connection-test", target: "_blank" }, icon("network"), t("common.connection_test")),
       ),
     )
     until(

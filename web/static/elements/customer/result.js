@@ -13,6 +13,7 @@ const LOOKS = {
   pending: { kind: "", picture: "clock" },
   ended: { kind: "", picture: "info" },
   abandoned: { kind: "", picture: "info" },
+  stepped_out: { kind: "", picture: "exit" },
   interrupted: { kind: "look", picture: "alert" },
 }
 
@@ -56,10 +57,12 @@ export class ResultStep extends Step {
   #show() {
     const { session } = this.visit
     if (!session) return
-    const shown = JSON.stringify([session.state, session.decision, session.checks, session.rated])
+    const { state, decision, end_reason } = session
+    const shown = JSON.stringify([state, decision, end_reason, session.checks, session.rated])
     if (shown === this.#shown) return // what the customer is just writing must not be wiped away
     this.#shown = shown
     const key = outcome(session)
+    this.#checks.hidden = state === "abandoned" || key === "stepped_out"
     const { kind, picture } = LOOKS[key]
     fill(
       this.#head,
@@ -73,9 +76,8 @@ export class ResultStep extends Step {
   }
 
   /** @param {import("../../lib/visit.js").Session} session */
-  #showChecks({ checks, id, state }) {
+  #showChecks({ checks = [], id }) {
     const done = checks.filter(({ verdict }) => verdict)
-    this.#checks.hidden = state === "abandoned"
     fill(
       this.#checks,
       el("h2", { class: "small-heading" }, t("customer.result.found")),
@@ -94,7 +96,7 @@ export class ResultStep extends Step {
 
   /** @param {import("../../lib/visit.js").Session} session */
   #showRating({ state, rated }) {
-    this.#rating.hidden = state !== "wrap_up" && state !== "closed"
+    this.#rating.hidden = this.visit.guest || state !== "wrap_up" && state !== "closed"
     if (rated) {
       fill(
         this.#rating,
@@ -160,7 +162,8 @@ export class ResultStep extends Step {
 }
 
 /** @param {import("../../lib/visit.js").Session} session */
-function outcome({ state, decision }) {
+function outcome({ state, decision, end_reason }) {
+  if (end_reason === "stepped_out") return end_reason
   if (state === "abandoned" || state === "interrupted") return state
   if (decision && decision.verdict in LOOKS) return decision.verdict
   return state === "closed" ? "ended" : "pending"

@@ -14,22 +14,22 @@ export class Step extends Live {
   devices = /** @type {any} */ (null)
 }
 
-const STAGES = ["consents", "business", "devices"]
-
 /**
  * The head of a preparing step: how far one is, and its title.
- * @param {string} stage
+ * @param {Visit} visit
+ * @param {"consents"|"business"|"devices"} stage
  */
-export function head(stage) {
-  const number = STAGES.indexOf(stage) + 1
-  const counted = t("customer.progress", { number, total: STAGES.length })
+export function head(visit, stage) {
+  const stages = /** @type {readonly string[]} */ (visit.stages)
+  const number = stages.indexOf(stage) + 1
+  const counted = t("customer.progress", { number, total: stages.length })
   return el(
     "div",
     { class: "stack close" },
     el(
       "div",
       { class: "progress" },
-      ...STAGES.map((_, index) => el("span", { class: index < number ? "past" : "" })),
+      ...stages.map((_, index) => el("span", { class: index < number ? "past" : "" })),
       el("span", { class: "quiet small" }, counted),
     ),
     title(t(`customer.${stage}.heading`)),

@@ -1,15 +1,23 @@
 // <call-stage>: the customer large, everybody else as tiles, and what is true of the call right now.
 
-import { el, fill, find, icon, svg } from "../../../lib/html.js"
+import { el, fill, find, icon, make, svg } from "../../../lib/html.js"
 import { clock, known, t } from "../../../lib/i18n.js"
 import { Call } from "../../../lib/call.js"
 import { Live, every, until } from "../../live.js"
+import { PeopleStage } from "../../people/people_stage.js"
+import { Sharing } from "../../people/sharing.js"
 import { checkName } from "../finding.js"
+import { isHeld, lookOf } from "../look.js"
+import { tell } from "../tell.js"
+import { PeopleTools } from "./people_tools.js"
 import { WrapUp } from "./wrap_up.js"
 
 /** @typedef {import("../../../lib/call.js").Person} Person */
 
+const PLACES = 5
+
 class CallStage extends Live {
+  sharing = new Sharing((on) => this.#shared(on))
   /** @type {import("../../../lib/socket.js").Socket|null} */
   #socket = null
   /** @type {Call|null} */
@@ -17,13 +25,20 @@ class CallStage extends Live {
   /** @type {AbortController} */
   #calling = new AbortController()
   #session = ""
+  /** @type {any} of the session */
+  #view = {}
+  #people = make(PeopleStage)
+  #tools = new PeopleTools("")
   #wrapUp = new WrapUp()
   /** When the session's media time was zero, on this page's clock (milliseconds). */
   #origin = 0
 
   /** @param {AbortSignal} signal */
   connect(signal) {
-    fill(this, ...frame(), this.#wrapUp)
+    this.#people.main = (people) => people.find(({ role }) => role === "customer")
+    this.#people.look = (person) => this.#look(person)
+    fill(this, this.#people, ...frame(() => this.sharing.stop()), this.#wrapUp)
+    this.#people.addEventListener("arranged", () => this.#arranged(), { signal })
     every(signal, 500, () => this.#clock())
   }
 
@@ -43,13 +58,14 @@ class CallStage extends Live {
 
   /** @param {any} view of the session */
   show(view) {
+    this.#view = view
     if (typeof view.media_time_us === "number") this.#origin = performance.now() - view.media_time_us / 1000
     else this.#origin = 0
     this.dataset.state = view.state
     this.#part("recording").hidden = view.state !== "talking" || view.recording_up === false || !this.#origin
-    this.#part("hold").hidden = !view.on_hold
     this.#wrapUp.show(view)
     if (view.guide) this.guide(view.guide)
+    if (this.#call) this.#show(this.#call.people)
     this.#clock()
   }
 
@@ -63,17 +79,20 @@ class CallStage extends Live {
     if (!this.#socket) return
     this.#session = session
     this.#calling = new AbortController()
-    const call = new Call({ socket: this.#socket, room: session, media, places: 3 })
+    const call = new Call({ socket: this.#socket, room: session, media, places: PLACES })
     this.#call = call
-    this.#self(media)
+    this.#tools = new PeopleTools(session)
+    void this.#tools.load()
     until(
       this.#calling.signal,
-      call.on("people", (people) => this.#people(people)),
+      call.on("people", (people) => this.#show(people)),
       call.on("condition", (condition) => this.#condition(condition)),
       call.on("quality", (quality) => this.#quality(quality)),
       call.on("silence", ({ participant }) => this.#silence(participant, true)),
       call.on("resumed", ({ participant }) => this.#silence(participant, false)),
+      call.on("error", ({ code }) => this.#refused(code)),
     )
+    this.#self(media)
     call.join()
     this.dispatchEvent(new Event("call", { bubbles: true }))
   }
@@ -81,11 +100,11 @@ class CallStage extends Live {
   leave() {
     if (!this.#call) return
     this.#calling.abort()
+    this.sharing.stop()
     this.#call.leave()
     this.#call = null
     this.#session = ""
-    for (const video of this.querySelectorAll("video")) video.srcObject = null
-    fill(this.#part("tiles"))
+    this.#people.clear()
     this.#message("")
   }
 
@@ -94,7 +113,7 @@ class CallStage extends Live {
     const asked = prompt || hint
     const place = this.#part("guide")
     place.hidden = mode === "none" || !asked
-    outline(find("svg.outline", this), place.hidden ? null : quad, this.#customer())
+    outline(find("svg.outline", this), place.hidden ? null : quad, this.#people.mainVideo)
     if (place.hidden) return
     const words = known(`hint.${asked}`) ? t(`hint.${asked}`) : asked
     fill(
@@ -106,38 +125,60 @@ class CallStage extends Live {
     place.style.setProperty("--progress", String(progress ?? 0))
   }
 
+  // -- people -------------------------------------------------------------------------------
+
+  /** @param {Person[]} people */
+  #show(people) {
+    this.#people.show(people)
+    this.#hold(people)
+    const watching = people.filter(({ presence }) => presence !== "joined" && presence !== undefined)
+    const place = this.#part("watched")
+    place.hidden = watching.length === 0
+    const words = watching.map(({ name, presence }) => t(`people.${presence}_to_you`, { name })).join(" ")
+    if (find("span", place).textContent !== words) find("span", place).textContent = words
+  }
+
+  /** @param {Person} person */
+  #look(person) {
+    const held = this.#view.on_hold
+    const look = lookOf(person, held)
+    if (held && isHeld(person)) look.curtain = { picture: "pause", title: t("common.on_hold"), about: t("stage.hold_about") }
+    look.meter = this.#tools.meter(person.id, person.name)
+    if (this.#view.mine && person.presence !== "listening") look.menu = this.#tools.menu(person)
+    return look
+  }
+
   /** @param {MediaStream|null} media */
   #self(media) {
-    const tile = tileOf("self", t("common.you"))
-    const video = find("video", tile)
-    Object.assign(video, { muted: true, srcObject: media })
-    fill(this.#part("tiles"), tile)
+    const seen = media !== null && media.getVideoTracks().length > 0 && this.#call?.sending.camera
+    const silent = this.#call?.sending.microphone === false
+    this.#people.self(media, {
+      name: t("common.you"),
+      label: t("teller.own_picture"),
+      marks: silent ? [{ picture: "microphone-off", words: t("people.muted") }] : [],
+      curtain: seen ? null : { picture: "camera-off", title: t("people.camera_off") },
+    })
+  }
+
+  /** Own microphone or camera was switched. @param {MediaStream|null} media */
+  switched(media) {
+    this.#self(media)
   }
 
   /** @param {Person[]} people */
-  #people(people) {
-    const customer = people.find((person) => person.role === "customer")
-    const video = this.#customer()
-    if (customer && video.srcObject !== customer.stream) video.srcObject = customer.stream
-    this.dataset.customer = !customer?.connected ? "gone" : customer.camera ? "seen" : "dark"
-    this.#part("muted").hidden = !customer || customer.microphone
-    if (!customer || customer.connected === false) this.#message(t("stage.customer_away"))
-    else if (!customer.camera) this.#message(t("stage.customer_camera_off"))
-    else this.#message("")
-    this.#others(people.filter((person) => person !== customer))
+  #hold(people) {
+    const place = this.#part("hold")
+    place.hidden = !this.#view.on_hold
+    const names = people.filter(isHeld).map(({ name }) => name)
+    const colleagues = people.some((person) => !isHeld(person) && person.presence !== "listening")
+    const words = [
+      t("stage.held", { names: names.join(t("staff.comma")) || t("common.customer") }),
+      t(colleagues ? "stage.confer" : "stage.hold_alone"),
+    ].join(" ")
+    if (find("span", place).textContent !== words) find("span", place).textContent = words
   }
 
-  /** @param {Person[]} others */
-  #others(others) {
-    const tiles = this.#part("tiles")
-    for (const tile of [...tiles.children])
-      if (tile.id !== "tile-self" && !others.some(({ id }) => tile.id === `tile-${id}`)) tile.remove()
-    for (const { id, name, stream } of others) {
-      const tile = tiles.querySelector(`#tile-${CSS.escape(id)}`) ?? tiles.appendChild(tileOf(id, name))
-      const video = find("video", tile)
-      if (/** @type {HTMLVideoElement} */ (video).srcObject !== stream) Object.assign(video, { srcObject: stream })
-    }
-  }
+  // -- what happens -------------------------------------------------------------------------
 
   /** @param {string} condition of our own connection */
   #condition(condition) {
@@ -147,15 +188,11 @@ class CallStage extends Live {
     else if (condition !== "left") this.#message(t("stage.connecting"))
   }
 
-  /** @param {{participant: string, level: number, rtt_ms: number, loss: number}} quality */
-  #quality({ participant, level, rtt_ms, loss }) {
-    const person = this.#call?.people.find(({ id }) => id === participant)
-    if (person?.role !== "customer") return
-    const place = this.#part("signal")
-    place.hidden = false
-    place.dataset.level = String(level)
-    place.title = t("stage.signal_about", { rtt: Math.round(rtt_ms ?? 0), loss: ((loss ?? 0) * 100).toFixed(1) })
-    find(".words", place).textContent = t(`stage.signal_${level}`)
+  /** @param {any} quality */
+  #quality(quality) {
+    this.#tools.add(quality, Math.max(0, performance.now() - this.#origin) / 1000)
+    const own = quality.participant === this.#call?.me
+    this.#people.heard(own ? "self" : quality.participant, quality.sound)
   }
 
   /**
@@ -165,6 +202,25 @@ class CallStage extends Live {
   #silence(participant, silent) {
     const person = this.#call?.people.find(({ id }) => id === participant)
     if (person?.role === "customer") this.#message(silent ? t("stage.customer_silent") : "")
+  }
+
+  /** @param {string} code of PROTOCOL.md */
+  #refused(code) {
+    if (code !== "screen_taken" && code !== "not_joined") return
+    this.sharing.stop()
+    tell(t(`people.${code}`), "bad")
+  }
+
+  /** @param {boolean} on */
+  #shared(on) {
+    this.#part("sharing").hidden = !on
+    this.dispatchEvent(new Event("shared", { bubbles: true }))
+  }
+
+  /** The outline belongs to the customer's large picture and to nothing else. */
+  #arranged() {
+    this.classList.toggle("outlined", this.#people.mainVideo?.parentElement?.dataset.place === "large")
+    this.classList.toggle("crowded", this.#people.classList.contains("crowd"))
   }
 
   /** @param {string} words */
@@ -180,52 +236,47 @@ class CallStage extends Live {
     place.textContent = clock((performance.now() - this.#origin) / 1000)
   }
 
-  #customer() {
-    return /** @type {HTMLVideoElement} */ (find("video.customer", this))
-  }
-
   /** @param {string} name */
   #part(name) {
     return find(`[data-part=${name}]`, this)
   }
 }
 
-function frame() {
-  const bars = [0, 1, 2, 3].map((n) => svg("rect", { x: 2 + n * 6, y: 15 - n * 4, width: 4, height: 5 + n * 4, rx: 1, class: `bar-${n + 1}` }))
+/** @param {() => void} stopSharing */
+function frame(stopSharing) {
+  const band = (/** @type {string} */ part, /** @type {string} */ picture) =>
+    el("p", { class: `band ${part}`, role: "status", data: { part }, hidden: true }, icon(picture), el("span", {}))
+  const sharing = el(
+    "p",
+    { class: "band sharing", role: "status", data: { part: "sharing" }, hidden: true },
+    icon("screen"),
+    el("span", {}, t("people.you_share")),
+    el("button", { type: "button", class: "button small", onclick: stopSharing }, t("people.stop_sharing")),
+  )
   return [
-    el("video", { class: "customer", autoplay: true, playsinline: true, "aria-label": t("stage.customer_picture"), "data-name": "customer-video" }),
     svg("svg", { class: "outline", "aria-hidden": "true", preserveAspectRatio: "xMidYMid meet" }),
     el(
       "div",
       { class: "stage-top" },
       el("span", { class: "chip recording", data: { part: "recording", name: "recording" }, hidden: true }, el("span", { class: "dot", "aria-hidden": "true" }), el("span", {}, t("common.recording")), el("span", { class: "time number" })),
-      el("span", { class: "chip signal", role: "img", data: { part: "signal", name: "signal" }, hidden: true }, svg("svg", { viewBox: "0 0 26 20", "aria-hidden": "true" }, ...bars), el("span", { class: "words" })),
-      el("span", { class: "chip", data: { part: "muted" }, hidden: true }, icon("microphone-off"), t("stage.customer_muted")),
+      band("hold", "pause"),
+      band("watched", "ear"),
+      sharing,
     ),
     el("p", { class: "stage-message", role: "status", data: { part: "message" }, hidden: true }),
-    el("div", { class: "stage-hold", role: "status", data: { part: "hold" }, hidden: true }, icon("pause"), el("strong", {}, t("common.on_hold")), el("span", {}, t("stage.hold_about"))),
-    el("div", { class: "tiles", data: { part: "tiles" } }),
     el("p", { class: "stage-guide", role: "status", data: { part: "guide", name: "guide" }, hidden: true }),
   ]
-}
-
-/**
- * @param {string} id
- * @param {string} name
- */
-function tileOf(id, name) {
-  return el("figure", { class: "tile", id: `tile-${id}` }, el("video", { autoplay: true, playsinline: true, "aria-label": name }), el("figcaption", {}, name))
 }
 
 /**
  * Where the check sees the card or the face, drawn over the picture.
  * @param {Element} drawing
  * @param {number[][]|null|undefined} quad corners, 0..1 of the picture
- * @param {HTMLVideoElement} video
+ * @param {HTMLVideoElement|null} video
  */
 function outline(drawing, quad, video) {
   drawing.replaceChildren()
-  if (!quad || !video.videoWidth) return
+  if (!quad || !video?.videoWidth) return
   drawing.setAttribute("viewBox", `0 0 ${video.videoWidth} ${video.videoHeight}`)
   const points = quad.map(([x, y]) => `${x * video.videoWidth},${y * video.videoHeight}`).join(" ")
   drawing.append(svg("polygon", { points }))

@@ -8,6 +8,8 @@ import { attempt } from "../tell.js"
 
 class ChatPanel extends Live {
   #session = ""
+  /** Own id, where the bank says it. */
+  #me = ""
   #count = -1
 
   connect() {
@@ -22,12 +24,13 @@ class ChatPanel extends Live {
   }
 
   /** @param {any} view of the session */
-  show({ id, chat, state }) {
+  show({ id, chat, state, you }) {
+    this.#me = you?.id ?? ""
     find("form", this).hidden = state !== "talking"
     if (id === this.#session && chat.length === this.#count) return
     this.#session = id
     this.#count = chat.length
-    fill(this.#lines, ...(chat.length ? chat.map(line) : [el("li", { class: "quiet empty" }, t("chat.empty"))]))
+    fill(this.#lines, ...(chat.length ? chat.map((/** @type {any} */ said) => this.#line(said)) : [el("li", { class: "quiet empty" }, t("chat.empty"))]))
     this.#toEnd()
   }
 
@@ -35,8 +38,19 @@ class ChatPanel extends Live {
   add(said) {
     this.#lines.querySelector(".empty")?.remove()
     this.#count += 1
-    this.#lines.append(line(said))
+    this.#lines.append(this.#line(said))
     this.#toEnd()
+  }
+
+  /** @param {{from: string, role: string, text: string, at: string|number}} said */
+  #line({ from, role, text, at }) {
+    const mine = this.#me ? from === this.#me : role === "teller"
+    return el(
+      "li",
+      { data: { role: mine ? "you" : role } },
+      el("span", { class: "who" }, mine ? t("common.you") : t(`role.${role}`), " ", el("time", {}, when(at, { timeStyle: "short" }))),
+      el("span", { class: "said" }, text),
+    )
   }
 
   get #lines() {
@@ -59,16 +73,6 @@ class ChatPanel extends Live {
     const sent = await attempt(post(`/api/sessions/${this.#session}/chat`, { text }))
     if (sent === undefined && !field.value) field.value = text
   }
-}
-
-/** @param {{role: string, text: string, at: string|number}} said */
-function line({ role, text, at }) {
-  return el(
-    "li",
-    { data: { role } },
-    el("span", { class: "who" }, role === "teller" ? t("common.you") : t(`role.${role}`), " ", el("time", {}, when(at, { timeStyle: "short" }))),
-    el("span", { class: "said" }, text),
-  )
 }
 
 customElements.define("chat-panel", ChatPanel)

@@ -18,6 +18,7 @@ import "./check_list.js"
 import "./customer_card.js"
 import "./decision_form.js"
 import "./incoming_card.js"
+import "./coming.js"
 import { listenForKeys, showKeys } from "./keys.js"
 import "./notes_pad.js"
 import "./teller_status.js"
@@ -41,6 +42,7 @@ class TellerConsole extends Live {
     room: /** @type {any} */ (null),
     stage: /** @type {any} */ (null),
     controls: /** @type {any} */ (null),
+    coming: /** @type {any} */ (null),
     chat: /** @type {any} */ (null),
     customer: /** @type {any} */ (null),
     checks: /** @type {any} */ (null),
@@ -56,6 +58,7 @@ class TellerConsole extends Live {
       room: find("waiting-room", this),
       stage: find("call-stage", this),
       controls: find("call-controls", this),
+      coming: find("people-coming", this),
       chat: find("chat-panel", this),
       customer: find("customer-card", this),
       checks: find("check-list", this),
@@ -86,7 +89,10 @@ class TellerConsole extends Live {
     notice("teller", () => this.#refresh())
     notice("offered", (offer) => this.#parts.incoming.show(offer))
     notice("offer_withdrawn", (data) => this.#withdrawn(data))
-    notice("session", (data) => this.#changed(data.id))
+    notice("invited", (invitation) => this.#parts.incoming.show({ ...invitation, invited: true }))
+    notice("session", (data) => this.#sessionChanged(data))
+    notice("people", (data) => this.#changed(data.session))
+    notice("transfer", ({ state }) => this.#transferred(state))
     notice("hold", (data) => this.#changed(data.session))
     notice("finding", (data) => this.#changed(data.session))
     notice("guide", (guide) => this.#guide(guide))
@@ -97,6 +103,8 @@ class TellerConsole extends Live {
     document.addEventListener("help", () => showKeys(this.#keys()), { signal })
     document.addEventListener("accept", (event) => this.#accept(event), { signal })
     document.addEventListener("decline", (event) => this.#decline(event), { signal })
+    this.addEventListener("switched", () => this.#parts.stage.switched(this.#media), { signal })
+    this.addEventListener("stepped-out", () => this.#refresh(), { signal })
   }
 
   #keys() {
@@ -105,8 +113,12 @@ class TellerConsole extends Live {
     return [
       { key: "m", name: "microphone", act: calling(() => controls.press("microphone")) },
       { key: "v", name: "camera", act: calling(() => controls.press("camera")) },
+      { key: "p", name: "screen", act: calling(() => controls.press("screen")) },
       { key: "h", name: "hold", act: calling(() => controls.press("hold")) },
+      { key: "t", name: "transfer", act: calling(() => controls.press("transfer")) },
+      { key: "i", name: "invite", act: calling(() => controls.press("invite")) },
       { key: "e", name: "end", act: calling(() => controls.press("end")) },
+      { key: "o", name: "step_out", act: calling(() => controls.press("step_out")) },
       { key: "1–9", name: "check", act: calling(() => {}) },
       ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => ({
         key: String(n),
@@ -153,13 +165,31 @@ class TellerConsole extends Live {
     if (id === this.#session?.id) await this.#open(id)
   }
 
+  /** @param {{id: string, state: string}} data */
+  #sessionChanged({ id, state }) {
+    if (id !== this.#session?.id) return
+    if (state === "talking" || state === "wrap_up") return void this.#open(id)
+    if (state === "transferred") tell(t("transfer.done"))
+    else if (this.#session && !this.#session.mine) tell(t("join.over"))
+    void this.#refresh()
+  }
+
+  /** @param {string} state of the transfer this teller began */
+  #transferred(state) {
+    if (known(`transfer.${state}`)) tell(t(`transfer.${state}`), state === "cancelled" ? "good" : "bad")
+    if (this.#session) void this.#open(this.#session.id)
+  }
+
   /** @param {SessionView} view */
   async #show(view) {
-    const { stage, controls, chat, customer, checks, notes, decision } = this.#parts
-    if (view.state === "closed") return this.#idle()
+    const { stage, controls, coming, chat, customer, checks, notes, decision } = this.#parts
+    view.mine = isMine(view)
+    if (view.state === "closed" || (!view.mine && view.state !== "talking")) return this.#idle()
     this.#session = view
     this.dataset.view = view.state === "talking" ? "call" : "wrap_up"
-    for (const part of [stage, controls, chat, customer, checks, notes, decision]) part.show(view)
+    this.toggleAttribute("data-colleague", !view.mine)
+    const case_ = view.mine ? [customer, checks, notes, decision] : []
+    for (const part of [stage, controls, coming, chat, ...case_]) part.show(view)
     if (view.state !== "talking") return stage.leave()
     await this.#devices()
     stage.enter(view.id, this.#media)
@@ -204,16 +234,17 @@ class TellerConsole extends Live {
 
   /** @param {Event} event */
   async #accept(event) {
-    const { session } = /** @type {CustomEvent} */ (event).detail
-    const view = await attempt(post(`/api/sessions/${session}/accept`))
+    const { session, invited } = /** @type {CustomEvent} */ (event).detail
+    if (invited && !(await this.#devices())) return
+    const view = await attempt(post(`/api/sessions/${session}/${invited ? "join" : "accept"}`))
     if (view?.id) await this.#show(view)
     await this.#refresh()
   }
 
   /** @param {Event} event */
   async #decline(event) {
-    const { session } = /** @type {CustomEvent} */ (event).detail
-    await attempt(post(`/api/sessions/${session}/decline`))
+    const { session, invited } = /** @type {CustomEvent} */ (event).detail
+    await attempt(post(`/api/sessions/${session}/${invited ? "invite/decline" : "decline"}`))
     await this.#refresh()
   }
 
@@ -235,6 +266,14 @@ class TellerConsole extends Live {
     place.hidden = false
     fill(place, known(`alarm.${code}`) ? t(`alarm.${code}`) : t("alarm.other"))
   }
+}
+
+/**
+ * Whether this page's person is the session's teller; an invited colleague is not.
+ * @param {SessionView} view
+ */
+function isMine({ you, teller }) {
+  return !you || you.id === teller?.id
 }
 
 customElements.define("teller-console", TellerConsole)

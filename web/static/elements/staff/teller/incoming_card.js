@@ -1,4 +1,5 @@
-// <incoming-card>: a customer rings. Enter accepts, Esc declines; the ring runs out by itself.
+// <incoming-card>: a customer rings, is passed on by a colleague, or a colleague asks for help. Enter
+// accepts, Esc declines; the ring runs out by itself.
 
 import { el, icon, svg } from "../../../lib/html.js"
 import { clock, t } from "../../../lib/i18n.js"
@@ -15,6 +16,7 @@ class IncomingCard extends Live {
   /** @type {HTMLDialogElement|null} */
   #dialog = null
   #session = ""
+  #invited = false
   #timer = 0
 
   disconnect() {
@@ -32,11 +34,12 @@ class IncomingCard extends Live {
     if (this.#session === offer.session && this.#dialog) return
     this.hide()
     this.#session = offer.session
+    this.#invited = Boolean(offer.invited)
     this.#dialog = this.#card(offer)
     this.append(this.#dialog)
     this.#dialog.showModal()
     this.#ringing.start()
-    this.#countDown(offer)
+    if (offer.ring_s) this.#countDown(offer)
   }
 
   hide() {
@@ -67,9 +70,10 @@ class IncomingCard extends Live {
     const dialog = el(
       "dialog",
       { class: "incoming", role: "alertdialog", "aria-labelledby": "offer-title", "aria-describedby": "offer-facts" },
-      ring(),
-      el("h2", { id: "offer-title" }, t("offer.title")),
+      offer.ring_s ? ring() : el("span", { class: "emblem" }, icon("people")),
+      el("h2", { id: "offer-title" }, titleOf(offer)),
       el("p", { class: "offer-business" }, businessName(offer.business)),
+      offer.transfer?.note && el("blockquote", { class: "offer-note" }, offer.transfer.note),
       facts(offer),
       el("div", { class: "offer-actions" }, accept, decline),
     )
@@ -84,8 +88,9 @@ class IncomingCard extends Live {
   #answer(answer) {
     const session = this.#session
     if (!session) return
+    const detail = { session, invited: this.#invited }
     this.hide()
-    this.dispatchEvent(new CustomEvent(answer, { bubbles: true, detail: { session } }))
+    this.dispatchEvent(new CustomEvent(answer, { bubbles: true, detail }))
   }
 
   /** @param {{ring_s: number, waited_s: number}} offer */
@@ -118,13 +123,22 @@ function ring() {
 }
 
 /** @param {any} offer */
-function facts({ customer_name, language, face_consent }) {
-  const rows = [
-    customer_name && [t("common.customer"), customer_name],
-    [t("offer.waited"), el("span", { data: { part: "waited" } })],
-    [t("offer.language"), t(`language.${language}`)],
-    [t("offer.face"), t(face_consent ? "offer.face_yes" : "offer.face_no")],
-  ].filter(Boolean)
+function titleOf({ invited, transfer, from }) {
+  if (invited) return t("offer.invited_title", { name: from })
+  return transfer ? t("offer.transfer_title", { name: transfer.from }) : t("offer.title")
+}
+
+/** @param {any} offer */
+function facts({ invited, transfer, from, role, customer_name, language, face_consent }) {
+  const rows = invited
+    ? [[t("offer.asks"), from], [t("offer.as"), t(`role.${role}`)]]
+    : [
+        transfer && [t("offer.from"), transfer.from],
+        customer_name && [t("common.customer"), customer_name],
+        !transfer && [t("offer.waited"), el("span", { data: { part: "waited" } })],
+        [t("offer.language"), t(`language.${language}`)],
+        [t("offer.face"), t(face_consent ? "offer.face_yes" : "offer.face_no")],
+      ].filter(Boolean)
   return el("dl", { class: "facts", id: "offer-facts" }, ...rows.flatMap(([term, words]) => [el("dt", {}, term), el("dd", {}, words)]))
 }
 
