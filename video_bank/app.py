@@ -19,7 +19,7 @@ from aiohttp import web
 
 import signaling.socket
 from kyc.worker import Inference
-from signaling import forward, ice
+from signaling import forward, ice, peer
 from video_bank import demo
 from video_bank.accounts import LOGIN, Accounts
 from video_bank.archive import Archive
@@ -35,6 +35,7 @@ from video_bank.customers import Customers
 from video_bank.errors import OperatorError
 from video_bank.evidence import Timeline
 from video_bank.findings import Findings
+from video_bank.gate import Gate
 from video_bank.keys import (
     ACCOUNTS,
     ARCHIVE,
@@ -50,25 +51,34 @@ from video_bank.keys import (
     CUSTOMERS,
     DATABASE,
     FINDINGS,
+    GATE,
     LINE,
     PAGES,
+    PEOPLE,
+    QUALITY,
     REVIEWS,
     SECRETS,
     SESSIONS,
+    SUPERVISION,
     TIMELINE,
 )
 from video_bank.line import Line
 from video_bank.pages import WEB, Pages
+from video_bank.people import People
 from video_bank.permissions import Permission
+from video_bank.quality import Quality
 from video_bank.reviews import Reviews
 from video_bank.secrets import Secrets
 from video_bank.sessions import Sessions
 from video_bank.storage import Database
+from video_bank.supervision import Supervision
+from video_bank.transfers import Transfers
 from video_bank.views import (
     accounts,
     connection_test,
     customers,
     pages,
+    people,
     reviews,
     sessions,
     teller,
@@ -92,7 +102,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     """The one WebSocket of a page: signalling and events."""
     with request.app[ACCOUNTS].logins.busy(request[LOGIN]):
         return await signaling.socket.serve(
-            request, request.app[CALLS], origins=origins(request.app[CONFIG])
+            request, request.app[GATE], origins=origins(request.app[CONFIG])
         )
 
 
@@ -102,6 +112,7 @@ ROUTES: list[Route] = [
     *customers.routes,
     *sessions.routes,
     *teller.routes,
+    *people.routes,
     *reviews.routes,
     *connection_test.routes,
     Route("GET", "/ws", Permission.SIGNED_IN, websocket),
@@ -120,7 +131,7 @@ def make_app(config: Config) -> web.Application:
     for route in ROUTES:
         app.router.add_route(route.method, route.path, permitted(route))
     app.router.add_static("/static", WEB / "static")
-    app.cleanup_ctx.extend([storage, people, inference, line, call_centre, demo_people])
+    app.cleanup_ctx.extend([storage, everybody, inference, line, call_centre, demo_people])
     app.on_shutdown.append(end_calls)
     return app
 
@@ -140,7 +151,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
     await app[DATABASE].close()
 
 
-async def people(app: web.Application) -> AsyncIterator[None]:
+async def everybody(app: web.Application) -> AsyncIterator[None]:
     """Staff, customers and their sessions."""
     config = app[CONFIG]
     app[ACCOUNTS] = Accounts(app[DATABASE], app[SECRETS], app[TIMELINE], config)
@@ -171,12 +182,20 @@ async def inference(app: web.Application) -> AsyncIterator[None]:
 
 
 async def line(app: web.Application) -> AsyncIterator[None]:
-    """The waiting line."""
+    """The waiting line, and who else takes part."""
     app[LINE] = Line(
         app[DATABASE],
         app[BUS],
         app[SESSIONS],
+        Transfers(app[SESSIONS]),
         ring_s=app[CONFIG].ring_s,
+    )
+    app[PEOPLE] = People(
+        app[DATABASE],
+        app[SESSIONS],
+        app[CUSTOMERS],
+        app[LINE],
+        policy=app[CONFIG].supervision,
     )
     async with background(app[LINE].run()):
         yield
@@ -185,20 +204,28 @@ async def line(app: web.Application) -> AsyncIterator[None]:
 async def call_centre(app: web.Application) -> AsyncIterator[None]:
     """Recordings, calls, checks and reviews; what the last run left unfinished is closed first."""
     config = app[CONFIG]
-    forward.check()
+    media_path = forward.check()
+    log.info("- media is forwarded the %s way", media_path)
     app[ARCHIVE] = Archive(app[DATABASE], config.data / "recordings", config.keys)
     addresses, relays = _media_addresses(config), _relays(config)
+    app[QUALITY] = Quality(app[DATABASE])
     app[CONNECTION_TEST] = ConnectionTest(addresses, relays)
     app[CALLS] = Calls(
         app[BUS],
         app[SESSIONS],
         app[LINE],
+        app[PEOPLE],
         app[ARCHIVE],
+        app[QUALITY],
         addresses=addresses,
         relays=relays,
         customer_gone_s=config.customer_gone_s,
         teller_gone_s=config.teller_gone_s,
-        place_kept_s=config.place_kept_s,
+        supervision=config.supervision,
+    )
+    app[PEOPLE].changed = app[CALLS].sync
+    app[GATE] = Gate(
+        app[BUS], app[SESSIONS], app[LINE], app[CALLS], place_kept_s=config.place_kept_s
     )
     app[FINDINGS] = Findings(app[DATABASE], app[BLOBS], app[SECRETS], app[SESSIONS])
     app[CHECKS] = Checks(
@@ -215,10 +242,32 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     app[CALLS].checks = app[CHECKS]
     app[SESSIONS].witness = app[CALLS]
     app[REVIEWS] = Reviews(
-        app[DATABASE], app[TIMELINE], app[SESSIONS], app[CUSTOMERS], app[FINDINGS], app[ARCHIVE]
+        app[DATABASE],
+        app[TIMELINE],
+        app[SESSIONS],
+        app[CUSTOMERS],
+        app[FINDINGS],
+        app[ARCHIVE],
+        app[QUALITY],
+    )
+    app[SUPERVISION] = Supervision(
+        app[DATABASE],
+        app[BUS],
+        app[LINE],
+        app[PEOPLE],
+        app[CALLS],
+        app[ACCOUNTS].staff,
+        app[CUSTOMERS],
+        policy=config.supervision,
+        media_path=media_path,
     )
     await app[CALLS].recover()
-    async with background(app[CALLS].run()):
+    # Whoever waited has lost the socket too: the page has as long to come back as any other.
+    app[GATE].expect((await app[SESSIONS].waiting_customers()).values())
+    watching = (app[CALLS].run(), app[GATE].run(), app[QUALITY].run(), app[SUPERVISION].run())
+    async with contextlib.AsyncExitStack() as beside:
+        for work in watching:
+            await beside.enter_async_context(background(work))
         yield
     await app[CONNECTION_TEST].close()
 
@@ -227,6 +276,9 @@ async def end_calls(app: web.Application) -> None:
     """Before the server waits for its connections to end, which open pages never do by themselves:
     end and seal every call, tell the people in it, and close the pages' sockets."""
     await app[CALLS].stop()
+    app[GATE].close()
+    # A connection left open would keep the process alive by its threads.
+    await peer.close_all()
 
 
 async def demo_people(app: web.Application) -> AsyncIterator[None]:

@@ -1,49 +1,44 @@
 """Calls under way: the glue between sessions and :mod:`signaling`.
 
-A call is a room, its recording, and who of the two sides is there.  It begins when a teller
-accepts, with the recorder running before anybody is let into the room, and ends once: by a
-person, by an absence that lasts too long, or with the server.
+A call is a room, its recording, and who of its people is there.  It begins when a teller accepts,
+with the recorder running before anybody is let into the room, and ends once: by a person, by an
+absence that lasts too long, or with the server.  :meth:`Calls.sync` makes the room what the rows
+say, and is called after every change of who takes part.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from aiohttp import web
 from sqlalchemy import RowMapping
 
 from recordings.recorder import Recorder
-from signaling import peer
 from signaling.ice import Relays
 from signaling.room import EncodedFrame, Room
 from signaling.sample import Picture, sample
-from signaling.socket import Caller, Connection, Entry, Refused
-from video_bank.accounts import LOGIN, Login
+from signaling.socket import Caller, Entry, Refused
 from video_bank.archive import Archive
-from video_bank.bus import LAGGED, Bus
+from video_bank.attendance import Attendee
+from video_bank.bus import Bus
 from video_bank.checks import Checks
 from video_bank.errors import Conflict, NotFound, UserError
 from video_bank.line import Line
+from video_bank.people import People
+from video_bank.quality import Measure, Quality
 from video_bank.sessions import Sessions
+from video_bank.tape import Tape
 
 log = logging.getLogger(__name__)
 
 WATCH_S = 1.0
 SWITCHES = 200
-"""Camera and microphone switches of a call that the timeline takes; a page gone wild sends more."""
+"Camera, microphone and screen switches of a call that the timeline takes; a page may go wild."
 KEY_FRAME_S = 5.0
 """Browsers send key frames only when asked; a replay can seek to one of these."""
-
-
-@dataclass(frozen=True)
-class PageCaller(Caller):
-    """A caller with the login of its page."""
-
-    login: Login
 
 
 @dataclass
@@ -55,11 +50,17 @@ class Call:
     teller: str
     room: Room
     recorder: Recorder
-    streams: dict[str, int]
-    "Participant → stream number in the recording."
+    tape: Tape
+    people: dict[str, Attendee] = field(default_factory=dict)
+    "Who may be in the room, by id."
     gone_since: dict[str, float] = field(default_factory=dict)
     "Participants whose media is not there, with the monotonic second since when."
     been_here: set[str] = field(default_factory=set)
+    levels: dict[str, int] = field(default_factory=dict)
+    "How well the participants' media arrives, 0..4."
+    subscriptions: dict[str, Callable[[], None]] = field(default_factory=dict)
+    "What ends the recording of a participant."
+    syncing: asyncio.Lock = field(default_factory=asyncio.Lock)
     recording_failed: bool = False
     switches: int = 0
     failure_noted: bool = False
@@ -67,9 +68,15 @@ class Call:
     key_frames_at: float = 0.0
     ending: bool = False
 
+    @property
+    def customers(self) -> frozenset[str]:
+        """The customer and the guests."""
+        people = self.people.values()
+        return frozenset(each.id for each in people if each.kind == "customer")
+
 
 class Calls:
-    """Every call of this process; the gate of its WebSockets."""
+    """Every call of this process."""
 
     checks: Checks
     "Set once by the assembly: checks look through the calls, and begin and end with them."
@@ -79,110 +86,99 @@ class Calls:
         bus: Bus,
         sessions: Sessions,
         line: Line,
+        people: People,
         archive: Archive,
+        quality: Quality,
         *,
         addresses: Sequence[str],
         relays: Relays,
         customer_gone_s: float,
         teller_gone_s: float,
-        place_kept_s: float,
+        supervision: str,
     ) -> None:
+        """``supervision``: the policy; `announced` ones are in everybody's roster."""
         self._bus = bus
-        self._sessions, self._line, self._archive = sessions, line, archive
+        self._sessions, self._line, self._people = sessions, line, people
+        self._archive, self._quality = archive, quality
         self._addresses, self._relays = tuple(addresses), relays
         self._customer_gone_s, self._teller_gone_s = customer_gone_s, teller_gone_s
-        self._place_kept_s = place_kept_s
+        self._announced = supervision == "announced"
         self._calls: dict[str, Call] = {}
         self._opening: set[str] = set()
         "Sessions whose call is being prepared."
-        self._pumps: dict[Connection, asyncio.Task[None]] = {}
-        self._pages: dict[str, int] = {}
-        "Open pages by customer."
-        self._absent: dict[str, float] = {}
-        "Customers without a page, with the monotonic second since when."
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    # -- the gate -------------------------------------------------------------------------
+    # -- who is in ------------------------------------------------------------------------
 
-    async def admit(self, request: web.Request) -> PageCaller:
-        """Who opened this socket."""
-        login = request.get(LOGIN)
-        if login is None:
-            raise Refused("not_signed_in", 401)
-        return PageCaller(login.subject_id, login.role, login.name, login)
-
-    async def connected(self, connection: Connection) -> None:
-        """A page is there: it gets its events from now on."""
-        caller = connection.caller
-        assert isinstance(caller, PageCaller)
-        kind = caller.login.kind
-        topics = [f"login:{caller.login.id}", f"{kind}:{caller.id}"]
-        if kind == "customer":
-            self._pages[caller.id] = self._pages.get(caller.id, 0) + 1
-            self._absent.pop(caller.id, None)
-        else:
-            topics.append("queue")
-            self._line.page_opened(caller.id)
-        ready = asyncio.Event()
-        self._pumps[connection] = asyncio.create_task(self._pump(connection, topics, ready))
-        # Events between here and the subscription would be lost, and with them a ring.
-        await ready.wait()
-
-    async def disconnected(self, connection: Connection) -> None:
-        """The page is gone, or will come back in a moment."""
-        pump = self._pumps.pop(connection, None)
-        if pump is not None:
-            pump.cancel()
-        caller = connection.caller
-        assert isinstance(caller, PageCaller)
-        if caller.login.kind == "staff":
-            self._line.page_closed(caller.id)
-            return
-        self._pages[caller.id] -= 1
-        if not self._pages[caller.id]:
-            del self._pages[caller.id]
-            self._absent[caller.id] = time.monotonic()
-
-    async def _pump(
-        self, connection: Connection, topics: Sequence[str], ready: asyncio.Event
-    ) -> None:
-        """Hand the bus's events to the page."""
-        async with self._bus.subscribe(*topics) as events:
-            ready.set()
-            async for topic, event in events:
-                if topic == LAGGED:
-                    # The page reads everything anew after a reconnect: nothing stays missed.
-                    connection.close("lagged")
-                    return
-                connection.notify(event["topic"], event.get("data", {}))
-                if event["topic"] in ("signed_out", "elsewhere"):
-                    connection.close(event["topic"])
-                    return
-
-    async def enter(self, caller: Caller, room: str) -> Entry:
-        """The call of a session, for the two who take part in it."""
+    def enter(self, caller: Caller, room: str) -> Entry:
+        """The call of a session, for those who take part in it.  Raises :class:`Refused`."""
         call = self._calls.get(room)
-        if call is None or caller.id not in (call.customer, call.teller) or call.ending:
+        person = call.people.get(caller.id) if call else None
+        if call is None or person is None or call.ending:
             raise Refused("call_not_up", 404, "This call is not up.")
         return Entry(
             call.room,
             caller.id,
-            caller.role,
+            person.role,
             caller.name,
             ice_servers=self._relays.servers(f"{room} {caller.id}"),
             ice_policy=self._relays.policy,
+            presence=person.presence,
+            confidants=frozenset({call.teller}),
+            announced=self._announced,
         )
+
+    async def sync(self, session: str) -> None:
+        """Make the room what the rows say: who is in it and how, whose it is, who is held."""
+        call = self._calls.get(session)
+        if call is None or call.ending:
+            return
+        async with call.syncing:
+            row = await self._sessions.get(session)
+            people = await self._people.here(session)
+            if row["state"] != "talking":
+                return
+            former, call.people = call.people, {each.id: each for each in people}
+            call.teller = row["teller_id"]
+            for each in former.values():
+                if each.id not in call.people:
+                    self._departed(call, each)
+            for each in people:
+                if each.id not in former:
+                    await self._arrived(call, each)
+                call.room.appear(each.id, each.presence, confidants=frozenset({call.teller}))
+            call.room.hold(call.customers if row["on_hold"] else frozenset())
+            self.checks.serve(session, call.teller)
+
+    async def _arrived(self, call: Call, person: Attendee) -> None:
+        call.gone_since[person.id] = time.monotonic()
+        self._record(call, person.id)
+        if _assists(call, person):
+            await self._line.assist(call.session, person.id)
+
+    def _departed(self, call: Call, person: Attendee) -> None:
+        call.subscriptions.pop(person.id)()
+        call.room.leave(person.id)
+        call.gone_since.pop(person.id, None)
+        call.levels.pop(person.id, None)
+        if person.kind == "staff":
+            self._line.assisted(call.session, person.id)
 
     # -- beginning and ending -------------------------------------------------------------
 
     async def accept(self, session: str, teller: str) -> None:
-        """The teller takes the customer; recording starts before the first word.
+        """The teller takes the customer; recording starts before the first word.  A colleague's
+        session is taken over with its room and its recording.
 
         Raises:
             Conflict: the offer is gone, or `recording_unavailable`: without a recording there is
                 no call, and the customer keeps the place in the line.
         """
         row = await self._sessions.get(session)
+        if row["state"] == "talking" and row["transfer_to"] == teller:
+            await self._line.accept(session, teller)
+            await self.sync(session)
+            return
         offered = row["state"] == "offered" and row["teller_id"] == teller
         # Of two requests at once the second one ends here: a session has one room, one recorder.
         if not offered or session in self._calls or session in self._opening:
@@ -217,14 +213,20 @@ class Calls:
             on_silence=lambda who, _seconds: self._silence(session, who),
             on_resumed=lambda who: self._back(session, who),
             on_switch=lambda who, microphone, camera: self._switched(
-                session, who, microphone=microphone, camera=camera
+                session, "switched", participant=who, microphone=microphone, camera=camera
             ),
+            on_screen=lambda who, on: self._screen(session, who, on),
+            on_quality=lambda who, quality: self._measured(session, who, quality),
         )
-        streams = {customer: recorder.stream("customer"), teller: recorder.stream("teller")}
-        call = Call(session, customer, teller, room, recorder, streams)
-        for participant in streams:
-            call.gone_since[participant] = time.monotonic()
-            room.subscribe(participant, lambda frame: self._record(call, frame))
+        call = Call(session, customer, teller, room, recorder, Tape(recorder))
+        for person in (
+            Attendee.joined(customer, "customer", "customer"),
+            Attendee.joined(teller, "staff", "teller"),
+        ):
+            call.people[person.id] = person
+            call.gone_since[person.id] = time.monotonic()
+            call.tape.begin(person.id, person.role)
+            self._record(call, person.id)
         self._calls[session] = call
         return call
 
@@ -246,6 +248,8 @@ class Calls:
         try:
             await self.checks.finish(call.session)
             await call.room.close()
+            with contextlib.suppress(Exception):  # the seal is worth more than the series
+                await self._quality.finish(call.session)
             sealed = await self._archive.finish(
                 call.session, call.recorder, stopped=stopped, failed=call.recording_failed
             )
@@ -263,20 +267,16 @@ class Calls:
         self._line.left(session)
 
     async def stop(self) -> None:
-        """The server stops: every call is ended and sealed, every page's socket closed."""
+        """The server stops: every call is ended and sealed."""
         for session in list(self._calls):
             with contextlib.suppress(UserError):
                 await self.end(session, "server", "server_stopping")
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for connection in list(self._pumps):
-            connection.close("server_stopping")
-        # A connection left open would keep the process alive by its threads.
-        await peer.close_all()
 
     async def recover(self) -> None:
         """After a crash: find the sessions it cut, close their recordings, take offers back."""
         for session, teller in await self._sessions.offered():
-            await self._sessions.back_to_line(session, "withdraw", teller)
+            await self._sessions.back_to_line(session, "crash", teller)
         # Of calls that did not come about any more there is a part, but nothing in it.
         for session in await self._sessions.never_accepted(await self._archive.unsealed()):
             await self._archive.drop(session)
@@ -288,16 +288,14 @@ class Calls:
             verdict = await self._archive.recover(session)
             await self._sessions.seal(session, verdict)
             log.warning("- session %s was cut, its recording: %s", session, verdict)
-        # Whoever waited has lost the socket too: the page has as long to come back as any other.
-        for customer in (await self._sessions.waiting_customers()).values():
-            self._absent[customer] = time.monotonic()
 
     # -- during the call ------------------------------------------------------------------
 
     async def hold(self, session: str, teller: str, on: bool) -> None:
-        """Stop both sides seeing and hearing each other, or go on; the recording continues."""
+        """Keep the customer and the guests apart from everybody, or go on; staff may confer, and
+        the recording continues."""
         await self._sessions.hold(session, teller, on)
-        self._call(session).room.hold(on)
+        await self.sync(session)
 
     async def mute(
         self, session: str, teller: str, participant: str, kind: str, on: bool
@@ -306,7 +304,7 @@ class Calls:
         if kind not in ("audio", "video"):
             raise UserError("bad_request")
         call = self._call(session)
-        if participant not in call.streams:
+        if participant not in call.people:
             raise NotFound("unknown_participant")
         checked: Literal["audio", "video"] = "audio" if kind == "audio" else "video"
         call.room.mute(participant, checked, on)
@@ -338,9 +336,24 @@ class Calls:
             event = {"kind": kind, "actor": actor, "data": data}
             call.recorder.event(call.room.time_us, event)
 
-    def _record(self, call: Call, frame: EncodedFrame) -> None:
-        stream = call.streams[frame.participant]
-        call.recorder.frame(stream, frame.kind, frame.time_us, frame.data, frame.keyframe)
+    def levels(self, session: str) -> dict[str, int]:
+        """How well each participant's media arrives, 0 nothing .. 4 good."""
+        call = self._calls.get(session)
+        return dict(call.levels) if call else {}
+
+    def pulse(self) -> list[Any]:
+        """What of all calls a supervisor looks at; compared to see whether it changed."""
+        return [
+            (call.session, call.teller, list(call.people.values()), bool(call.room.held),
+             call.recording_failed, call.ending, dict(call.levels))
+            for call in self._calls.values()
+        ]  # fmt: skip
+
+    def _record(self, call: Call, participant: str) -> None:
+        def take(frame: EncodedFrame) -> None:
+            call.tape.take(call.people[participant].role, frame)
+
+        call.subscriptions[participant] = call.room.subscribe(participant, take)
 
     def _call(self, session: str) -> Call:
         try:
@@ -376,23 +389,33 @@ class Calls:
         call.recording_failed = True
         log.error("x recording of session %s failed: %s", session, error.strerror)
         alarm = {"topic": "alarm", "data": {"code": "recording_failed", "session": session}}
-        self._bus.publish(f"staff:{call.teller}", alarm)
-        self._bus.publish(f"customer:{call.customer}", alarm)
+        for person in call.people.values():
+            self._bus.publish(person.actor, alarm)
         self._spawn(self._note_failure(call))
 
     async def _note_failure(self, call: Call) -> None:
         await self._sessions.recording_failed(call.session)
         call.failure_noted = True
 
-    def _switched(self, session: str, participant: str, *, microphone: bool, camera: bool) -> None:
-        """Somebody's camera or microphone went off or came back, by hand or by failing."""
+    def _switched(self, session: str, kind: str, **data: Any) -> None:
+        """Camera, microphone or screen went off or came back, by hand or by failing."""
         call = self._calls.get(session)
         if call is None or call.switches >= SWITCHES:
             return
         call.switches += 1
-        self._enter(
-            session, "switched", participant=participant, microphone=microphone, camera=camera
-        )
+        self._enter(session, kind, **data)
+
+    def _screen(self, session: str, participant: str, on: bool) -> None:
+        if not on and (call := self._calls.get(session)):
+            call.tape.screen_ended(participant)
+        self._switched(session, "screen_shared" if on else "screen_ended", participant=participant)
+
+    def _measured(self, session: str, participant: str, quality: Measure) -> None:
+        call = self._calls.get(session)
+        if call is None or call.ending or participant not in call.people:
+            return
+        call.levels[participant] = quality.level
+        self._quality.take(session, participant, call.room.time_us, quality)
 
     def _enter(self, session: str, kind: str, **data: Any) -> None:
         self._spawn(self._sessions.note_event(session, kind, "server", **data))
@@ -419,29 +442,35 @@ class Calls:
                 continue
             if now - call.key_frames_at >= KEY_FRAME_S:
                 call.key_frames_at = now
-                for participant in call.streams:
+                for participant in call.people:
                     call.room.request_keyframe(participant)
                 if call.recording_failed and not call.failure_noted:
                     self._spawn(self._note_failure(call))
-            limits = {call.customer: self._customer_gone_s, call.teller: self._teller_gone_s}
-            for participant, limit in limits.items():
-                since = call.gone_since.get(participant)
-                if since is not None and now - since > limit:
-                    who = "customer" if participant == call.customer else "teller"
-                    with contextlib.suppress(Conflict):
-                        await self.end(call.session, "server", f"{who}_lost")
-                    break
-        for customer, since in list(self._absent.items()):
-            if now - since > self._place_kept_s:
-                del self._absent[customer]
-                await self._give_up_place(customer)
+            for person in list(call.people.values()):
+                since, limit = call.gone_since.get(person.id), self._patience(call, person)
+                if since is not None and limit is not None and now - since > limit:
+                    await self._lost(call, person)
 
-    async def _give_up_place(self, customer: str) -> None:
-        row = await self._sessions.newest_of(customer)
-        if row is not None and row["state"] in ("waiting", "offered"):
-            with contextlib.suppress(Conflict):
-                await self._sessions.leave(row["id"], "customer_lost")
-                self._line.left(row["id"])
+    def _patience(self, call: Call, person: Attendee) -> float | None:
+        """Seconds a person may be without network; None: for as long as the call goes on."""
+        if person.id == call.customer:
+            return self._customer_gone_s
+        if person.kind == "customer":
+            return None  # a guest's link is used up: there is no other way back
+        if person.id == call.teller and self._line.transfer_rings(call.session):
+            return None  # a colleague may take it any moment; the ring is short
+        return self._teller_gone_s
+
+    async def _lost(self, call: Call, person: Attendee) -> None:
+        with contextlib.suppress(UserError):
+            if person.id in (call.customer, call.teller):
+                await self.end(call.session, "server", f"{person.role}_lost")
+            else:
+                await self._people.step_out(call.session, person.id, reason="lost")
+
+
+def _assists(call: Call, person: Attendee) -> bool:
+    return person.kind == "staff" and person.role != "supervisor" and person.id != call.teller
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:

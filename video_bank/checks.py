@@ -179,6 +179,11 @@ class Checks:
         elif check in examination.wanted:
             examination.wanted.remove(check)
 
+    def serve(self, session: str, teller: str) -> None:
+        """Guide this teller from now on: a transfer changes whose session it is, nothing else."""
+        if examination := self._open.get(session):
+            examination.teller = teller
+
     async def finish(self, session: str) -> None:
         """The call is over: what runs is stopped and answered "not checked"."""
         examination = self._open.pop(session, None)

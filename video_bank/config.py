@@ -118,6 +118,10 @@ class Config:
     """A teller may be without network in a call for so many seconds; then the call is ended and the
     customer told."""
 
+    supervision: Literal["off", "announced", "unseen"] = "announced"
+    """Whether supervisors may listen to calls and whisper to the teller: `off`; `announced`, when
+    customers see that they do; `unseen`, when only staff do."""
+
     place_kept_s: int = 120
     """A place in the line is kept for so many seconds while the customer's page is not open."""
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
+from video_bank.attendance import Attendee
 from video_bank.errors import Conflict, UserError
 from video_bank.secrets import Secrets
 from video_bank.sessions import Sessions, text
@@ -17,24 +18,26 @@ class Conversation:
     def __init__(self, db: Database, secrets: Secrets, sessions: Sessions) -> None:
         self._db, self._secrets, self._sessions = db, secrets, sessions
 
-    async def say(self, session: str, author: str, role: str, message: object) -> None:
+    async def say(self, session: str, author: Attendee, message: object) -> None:
         """A chat line; the timeline keeps its length only, the text is stored encrypted."""
         said = text(message, least=1)
-        kind = "customer" if role == "customer" else "staff"
         line, now = new_id(), now_us()
         async with self._sessions.change(session) as change:
             change.require("talking")
             sealed = self._secrets.encrypt(said, f"chats.text:{line}")
             await change.tx.execute(
                 insert(t.chats).values(
-                    id=line, session_id=session, author=author, role=role, text=sealed, at=now
+                    id=line,
+                    session_id=session,
+                    author=author.id,
+                    role=author.role,
+                    text=sealed,
+                    at=now,
                 )
             )
-            await change.enter("chat", f"{kind}:{author}", length=len(said))
-            change.tell(
-                "chat",
-                {"session": session, "from": author, "role": role, "text": said, "at": now},
-            )
+            await change.enter("chat", author.actor, length=len(said))
+            line_now = {"from": author.id, "role": author.role, "text": said, "at": now}
+            change.tell("chat", {"session": session} | line_now)
 
     async def lines(self, session: str) -> list[dict[str, Any]]:
         """The conversation so far, oldest first."""

@@ -19,7 +19,7 @@ from video_bank.person import clean_name, clean_phone, mask_id_number, mask_name
 from video_bank.rates import Rate
 from video_bank.secrets import Secrets
 from video_bank.storage import Database, Reader, Tx, new_id, new_token, now_us
-from video_bank.storage.tables import codes, customers, invitations, sessions
+from video_bank.storage.tables import codes, customers, invitations, participants, sessions
 
 __all__ = [
     "Challenge",
@@ -101,26 +101,41 @@ class Customers:
         hours: int | None = None,
     ) -> Invitation:
         """Make a personal link: signed, good once, for ``hours`` (default: the setting's)."""
-        name = clean_name(name)
-        phone = clean_phone(phone) if phone else None
         if hours is not None and not 1 <= hours <= MOST_HOURS:
             raise UserError("bad_request", field="hours")
-        key, now = new_id(), now_us()
-        expires_at = now + (hours or self._config.invitation_hours) * HOUR_US
+        hours = hours or self._config.invitation_hours
         async with self._database.write() as tx:
-            customer = await self._find_or_create(tx, name, phone)
-            await tx.execute(
-                invitations.insert().values(
-                    id=key,
-                    customer_id=customer,
-                    business=business,
-                    created_by=by.subject_id,
-                    created_at=now,
-                    expires_at=expires_at,
-                )
+            return await self.invite_in(tx, by, name, phone, business, hours)
+
+    async def invite_in(
+        self,
+        tx: Tx,
+        by: Login,
+        name: str,
+        phone: str | None,
+        business: str | None,
+        hours: int,
+        session: str | None = None,
+    ) -> Invitation:
+        """The link in the caller's transaction; with ``session`` it is a guest's, for that one."""
+        name = clean_name(name)
+        phone = clean_phone(phone) if phone else None
+        key, now = new_id(), now_us()
+        expires_at = now + hours * HOUR_US
+        customer = await self._find_or_create(tx, name, phone)
+        await tx.execute(
+            invitations.insert().values(
+                id=key,
+                customer_id=customer,
+                business=business,
+                session_id=session,
+                created_by=by.subject_id,
+                created_at=now,
+                expires_at=expires_at,
             )
-            data = {"invitation": key, "customer": customer}
-            await self._timeline.append(tx, AUDIT, "invited", by.actor, data)
+        )
+        data = {"invitation": key, "customer": customer}
+        await self._timeline.append(tx, AUDIT, "invited", by.actor, data)
         token = f"{key}.{self._secrets.sign('invitation', key)}"
         return Invitation(key, customer, f"{self._config.public_url}/i/{token}", expires_at)
 
@@ -147,6 +162,8 @@ class Customers:
             if row.used_at is not None and not again:
                 raise UserError("invitation_used", GONE)
             if row.expires_at <= now_us() and not again:
+                raise UserError("invitation_expired", GONE)
+            if row.session_id and not await _awaited(tx, row.session_id, row.customer_id):
                 raise UserError("invitation_expired", GONE)
             await tx.execute(
                 invitations.update()
@@ -327,6 +344,21 @@ class Customers:
 
     def _open(self, sealed: bytes, column: str, customer: str) -> str:
         return self._secrets.decrypt_text(sealed, f"customers.{column}:{customer}")
+
+
+async def _awaited(reader: Reader, session: str, guest: str) -> bool:
+    """Whether a guest is still expected, or is, in a session that goes on."""
+    query = (
+        select(sessions.c.id)
+        .join(participants, participants.c.session_id == sessions.c.id)
+        .where(
+            sessions.c.id == session,
+            sessions.c.state == "talking",
+            participants.c.person_id == guest,
+            participants.c.left_at.is_(None),
+        )
+    )
+    return (await reader.execute(query)).first() is not None
 
 
 def _message(code: str, code_s: int, language: str) -> str:

@@ -15,12 +15,16 @@ from video_bank.conversation import Conversation
 from video_bank.customers import Customers
 from video_bank.evidence import Timeline
 from video_bank.findings import Findings
+from video_bank.gate import Gate
 from video_bank.line import Line
 from video_bank.pages import Pages
+from video_bank.people import People
+from video_bank.quality import Quality
 from video_bank.reviews import Reviews
 from video_bank.secrets import Secrets
 from video_bank.sessions import Sessions
 from video_bank.storage import Database
+from video_bank.supervision import Supervision
 
 CONFIG = web.AppKey("config", Config)
 SECRETS = web.AppKey("secrets", Secrets)
@@ -41,4 +45,8 @@ CALLS = web.AppKey("calls", Calls)
 CONNECTION_TEST = web.AppKey("connection_test", ConnectionTest)
 FINDINGS = web.AppKey("findings", Findings)
 CHECKS = web.AppKey("checks", Checks)
+PEOPLE = web.AppKey("people", People)
+QUALITY = web.AppKey("quality", Quality)
+SUPERVISION = web.AppKey("supervision", Supervision)
+GATE = web.AppKey("gate", Gate)
 REVIEWS = web.AppKey("reviews", Reviews)

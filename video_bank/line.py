@@ -10,14 +10,15 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import RowMapping, func, select
 
 from video_bank.bus import Bus
 from video_bank.errors import Conflict
-from video_bank.routing import Ready, choose, estimate_s, order
+from video_bank.routing import Ready, Waiting, choose, estimate_s, order
 from video_bank.sessions import Sessions
 from video_bank.storage import Database, now_us
 from video_bank.storage import tables as t
+from video_bank.transfers import Transfers
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ ABSENCE_S = 10.0
 "A ready teller whose page is gone this long is away; a reload takes less."
 DEFAULT_TALK_S = 360.0
 "Expected length of a call before the day has shown its own average."
+FREE = ("away", "ready")
+"States of a desk where nothing happens."
 
 
 @dataclass
@@ -38,12 +41,22 @@ class Desk:
     since: int = 0
     session: str | None = None
     rings_until: int | None = None
+    transfer: dict[str, Any] | None = None
+    "What rings is a colleague's session: the colleague's name and note."
+    assists: bool = False
+    "Talking as a colleague in somebody else's session."
+    before: str = "away"
+    "What the desk was before it rang or assisted."
     pages: int = 0
     "Open pages of this teller."
     gone_since: int | None = None
 
     def turn(self, state: str, session: str | None = None, rings_until: int | None = None) -> None:
+        """What happens here now."""
+        if self.state in FREE:
+            self.before = self.state
         self.state, self.session, self.rings_until = state, session, rings_until
+        self.transfer, self.assists = None, False
         self.since = now_us()
 
 
@@ -51,9 +64,10 @@ class Line:
     """All desks and the customers in front of them."""
 
     def __init__(
-        self, db: Database, bus: Bus, sessions: Sessions, *, ring_s: float
+        self, db: Database, bus: Bus, sessions: Sessions, transfers: Transfers, *, ring_s: float
     ) -> None:
-        self._db, self._bus, self._sessions = db, bus, sessions
+        self._db, self._bus = db, bus
+        self._sessions, self._transfers = sessions, transfers
         self._ring_s = ring_s
         self._desks: dict[str, Desk] = {}
         self._wake = asyncio.Event()
@@ -94,28 +108,94 @@ class Line:
             Conflict: a customer is at the desk.
         """
         desk = self.desk(teller)
-        if desk.state in ("talking", "wrap_up"):
-            raise Conflict("customer_at_desk")
-        if desk.state == "ringing" and desk.session:
-            await self._withdraw(desk, desk.session)
+        self.require_free(teller)
+        if desk.state == "ringing":
+            await self._give_back(desk, "withdraw", state)
         desk.skills = skills
         self._turn(desk, state)
 
+    def require_free(self, teller: str) -> None:
+        """Raises Conflict while a customer is at the desk."""
+        if self.desk(teller).state in ("talking", "wrap_up"):
+            raise Conflict("customer_at_desk")
+
     async def accept(self, session: str, teller: str) -> None:
-        """The teller takes the customer who rings."""
-        await self._sessions.accept(session, teller)
+        """The teller takes the customer who rings, or a colleague's session."""
+        if self._rings_as_transfer(session, teller):
+            former = self.desk(await self._transfers.take(session, teller))
+            if former.session == session:
+                self._turn(former, "ready")
+        else:
+            await self._sessions.accept(session, teller)
         self._turn(self.desk(teller), "talking", session)
 
     async def decline(self, session: str, teller: str) -> None:
         """The teller lets somebody else take the customer and is away."""
-        await self._sessions.back_to_line(session, "decline", teller)
+        if self._rings_as_transfer(session, teller):
+            await self._transfers.fail(session, teller, "declined", f"staff:{teller}")
+        else:
+            await self._sessions.back_to_line(session, "decline", teller)
         self._turn(self.desk(teller), "away")
+
+    async def transfer(
+        self, session: str, teller: str, to: str | None, *, name: str, note: str
+    ) -> None:
+        """Ring at a colleague's desk; ``to`` None: the one the line would choose.
+
+        ``name``: what the colleague calls the teller.  Raises Conflict when the colleague is
+        busy or has no page open, or nobody is ready.
+        """
+        async with self._lock:
+            row = await self._sessions.get(session)
+            desk = self._target(row, teller, to)
+            await self._transfers.offer(session, teller, desk.teller, note)
+            if desk.state not in FREE:  # the colleague has just gone into another session
+                await self._transfers.fail(session, desk.teller, "missed", "server")
+                raise Conflict("colleague_busy")
+            self._begin_ring(desk, row, {"from": name, "note": note})
+
+    async def cancel_transfer(self, session: str, teller: str) -> None:
+        """The teller keeps the session after all.
+
+        Raises:
+            Conflict: nothing rings any more.
+        """
+        desk = self._where_it_rings(session)
+        if desk is None:
+            raise Conflict("offer_gone")
+        await self._transfers.fail(session, desk.teller, "cancelled", f"staff:{teller}")
+        self._stop_ringing(desk, session, "cancelled")
+
+    def transfer_rings(self, session: str) -> bool:
+        """Whether the session is on its way to another desk just now."""
+        return self._where_it_rings(session) is not None
+
+    async def assist(self, session: str, staff: str) -> None:
+        """A colleague is in somebody else's session, and cannot be rung meanwhile."""
+        desk = self.desk(staff)
+        if desk.state == "ringing":
+            await self._give_back(desk, "withdraw", "away")
+        if desk.state in FREE:
+            self._turn(desk, "talking", session)
+            desk.assists = True
+
+    def assisted(self, session: str, staff: str) -> None:
+        """The colleague has left that session."""
+        desk = self.desk(staff)
+        if desk.assists and desk.session == session:
+            self._turn(desk, desk.before)
 
     def ended(self, session: str) -> None:
         """The customer has gone; the teller wraps up."""
         for desk in self._desks.values():
-            if desk.session == session and desk.state == "talking":
+            if desk.session != session:
+                continue
+            if desk.assists:
+                self._turn(desk, desk.before)
+            elif desk.state == "talking":
                 self._turn(desk, "wrap_up", session)
+            elif desk.state == "ringing":
+                self._stop_ringing(desk, session, "ended")
 
     def closed(self, session: str) -> None:
         """Wrap-up is done; the teller is ready for the next."""
@@ -127,8 +207,49 @@ class Line:
         """A customer who was ringing has left the line."""
         for desk in self._desks.values():
             if desk.session == session and desk.state == "ringing":
-                self._tell(desk, "offer_withdrawn", {"session": session, "reason": "customer_left"})
-                self._turn(desk, "ready")
+                self._stop_ringing(desk, session, "customer_left")
+
+    def present(self) -> dict[str, Desk]:
+        """Everybody of the staff with an open page, by id."""
+        return {desk.teller: desk for desk in self._desks.values() if desk.pages}
+
+    def at_work(self) -> dict[str, Desk]:
+        """Every desk that is not away, or whose teller has a page open, by teller."""
+        desks = self._desks.values()
+        return {desk.teller: desk for desk in desks if desk.pages or desk.state != "away"}
+
+    def pulse(self) -> list[Any]:
+        """What of the line a supervisor looks at; compared to see whether it changed."""
+        desks = [(desk.teller, desk.state, desk.session) for desk in self.at_work().values()]
+        return [desks, self._told.get("queue")]
+
+    def _rings_as_transfer(self, session: str, teller: str) -> bool:
+        desk = self.desk(teller)
+        return desk.transfer is not None and desk.session == session
+
+    def _where_it_rings(self, session: str) -> Desk | None:
+        for desk in self._desks.values():
+            if desk.session == session and desk.transfer is not None:
+                return desk
+        return None
+
+    def _target(self, row: RowMapping, teller: str, to: str | None) -> Desk:
+        """The desk a session would be transferred to."""
+        if to is None:
+            here = Waiting(row["id"], row["business"], row["language"], row["queued_at"])
+            others = [each for each in self._ready() if each.teller != teller]
+            match = choose([here], others, now_us())
+            if match is None:
+                raise Conflict("nobody_ready")
+            return self.desk(match.teller)
+        desk = self._desks.get(to)
+        if desk is None or to == teller or not desk.pages or desk.state not in FREE:
+            raise Conflict("colleague_busy")
+        return desk
+
+    def _stop_ringing(self, desk: Desk, session: str, reason: str) -> None:
+        self._tell(desk, "offer_withdrawn", {"session": session, "reason": reason})
+        self._turn(desk, desk.before)
 
     # -- the loop -------------------------------------------------------------------------
 
@@ -160,33 +281,42 @@ class Line:
 
     async def _clocks(self) -> None:
         now = now_us()
-        for desk in self._desks.values():
-            if desk.state == "ringing" and desk.session and now >= (desk.rings_until or 0):
-                await self._missed(desk, desk.session)
+        for desk in list(self._desks.values()):
+            if desk.state == "ringing" and now >= (desk.rings_until or 0):
+                # Set away: a desk that does not answer must not swallow the next customer too.
+                await self._give_back(desk, "ring_out", "away")
             absent = desk.gone_since and now - desk.gone_since > ABSENCE_S * 1e6
             if absent and desk.state == "ready":
                 self._turn(desk, "away")
-            elif absent and desk.state == "ringing" and desk.session:
-                await self._withdraw(desk, desk.session)
-                self._turn(desk, "away")
+            elif absent and desk.state == "ringing":
+                await self._give_back(desk, "withdraw", "away")
 
-    async def _missed(self, desk: Desk, session: str) -> None:
-        with contextlib.suppress(Conflict):
-            await self._sessions.back_to_line(session, "ring_out", desk.teller)
-        self._tell(desk, "offer_withdrawn", {"session": session, "reason": "ring_out"})
-        # Set away: a desk that does not answer must not swallow the next customer too.
-        self._turn(desk, "away")
-
-    async def _withdraw(self, desk: Desk, session: str) -> None:
-        with contextlib.suppress(Conflict):
-            await self._sessions.back_to_line(session, "withdraw", desk.teller)
-        self._tell(desk, "offer_withdrawn", {"session": session, "reason": "away"})
+    async def _give_back(self, desk: Desk, event: str, state: str) -> None:
+        """What rings goes back to where it came from, and the desk turns to ``state``."""
+        session, teller = str(desk.session), desk.teller
+        try:
+            if desk.transfer is not None:
+                await self._transfers.fail(session, teller, "missed", f"staff:{teller}")
+            else:
+                await self._sessions.back_to_line(session, event, teller)
+        except Conflict:
+            row = await self._sessions.get(session)
+            if row["state"] == "talking" and row["teller_id"] == teller:
+                return  # accepted at this very moment
+        if desk.state == "ringing" and desk.session == session:
+            reason = "ring_out" if event == "ring_out" else "away"
+            self._tell(desk, "offer_withdrawn", {"session": session, "reason": reason})
+            self._turn(desk, state)
 
     async def _ring(self, session: str, teller: str) -> None:
         row = await self._sessions.offer(session, teller)
-        now = now_us()
-        desk = self.desk(teller)
-        self._turn(desk, "ringing", session, now + int(self._ring_s * 1e6))
+        self._begin_ring(self.desk(teller), row)
+
+    def _begin_ring(
+        self, desk: Desk, row: RowMapping, transfer: dict[str, Any] | None = None
+    ) -> None:
+        self._turn(desk, "ringing", row["id"], now_us() + int(self._ring_s * 1e6))
+        desk.transfer = transfer
         self._tell(desk, "offered", self.offer_of(desk, row))
 
     def offer_of(self, desk: Desk, row: Any) -> dict[str, Any]:
@@ -199,6 +329,7 @@ class Line:
             "waited_s": (now - row["queued_at"]) // 1_000_000,
             "ring_s": max(0, -((now - (desk.rings_until or now)) // 1_000_000)),
             "face_consent": bool(row["consent_face"]),
+            "transfer": desk.transfer,
         }
 
     def _ready(self) -> list[Ready]:

@@ -30,6 +30,8 @@ class Permission(StrEnum):
     """Take customers, run checks, decide."""
     INVITE = "invite"
     """Make personal invitation links and list one's own."""
+    SUPERVISE = "supervise"
+    """Look at all calls under way, listen to them, whisper to the teller, take part."""
     REVIEW = "review"
     """List sessions masked, replay them, verify seals, each viewing with a reason."""
     UNMASK = "unmask"
@@ -47,9 +49,10 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.SIGNED_IN: frozenset(Role),
     Permission.OWN_ACCOUNT: STAFF,
     Permission.VISIT: frozenset({Role.CUSTOMER}),
-    Permission.ATTEND: _SERVING | {Role.CUSTOMER},
+    Permission.ATTEND: _SERVING | {Role.CUSTOMER, Role.SUPERVISOR},
     Permission.SERVE: _SERVING,
     Permission.INVITE: _SERVING | {Role.SUPERVISOR},
+    Permission.SUPERVISE: frozenset({Role.SUPERVISOR}),
     Permission.REVIEW: frozenset({Role.REVIEWER}),
     Permission.UNMASK: frozenset({Role.REVIEWER}),
     Permission.AUDIT: frozenset({Role.REVIEWER, Role.ADMIN}),

@@ -16,6 +16,7 @@ from video_bank.customers import Customers
 from video_bank.errors import NotFound, UserError
 from video_bank.evidence import AUDIT, Timeline
 from video_bank.findings import Findings
+from video_bank.quality import Quality
 from video_bank.sessions import Sessions
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
@@ -97,10 +98,11 @@ class Reviews:
         customers: Customers,
         findings: Findings,
         archive: Archive,
+        quality: Quality,
     ) -> None:
         self._db, self._timeline = db, timeline
         self._sessions, self._customers = sessions, customers
-        self._findings, self._archive = findings, archive
+        self._findings, self._archive, self._quality = findings, archive, quality
 
     async def find(self, wanted: Filter) -> dict[str, Any]:
         """One page of sessions, newest first."""
@@ -197,6 +199,7 @@ class Reviews:
                 for entry in entries
             ],
             "findings": findings,
+            "quality": await self._quality.of(session),
             "seal": await self._archive.verify(session),
         }
 

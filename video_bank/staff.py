@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from video_bank.errors import Conflict, NotFound, UserError
 from video_bank.evidence import AUDIT, Timeline
 from video_bank.logins import Login, Logins, signed_out
 from video_bank.passwords import Passwords, one_time_password
-from video_bank.permissions import STAFF, Role
+from video_bank.permissions import ALLOWED, STAFF, Permission, Role
 from video_bank.person import clean_name
 from video_bank.secrets import Secrets
 from video_bank.storage import Database, Reader, Tx, new_id, now_us
@@ -71,6 +71,28 @@ class Staff:
         """Businesses and languages this person serves; empty means all."""
         async with self._database.read() as reader:
             return frozenset((await by_id(reader, staff_id)).skills)
+
+    async def serving(self, among: Iterable[str]) -> list[dict[str, Any]]:
+        """Those of ``among`` who may serve customers: id, name, role, skills."""
+        return await self._may(Permission.SERVE, among)
+
+    async def attending(self, among: Iterable[str]) -> list[dict[str, Any]]:
+        """Those of ``among`` who may take part in a colleague's session, as :meth:`serving`."""
+        return await self._may(Permission.ATTEND, among)
+
+    async def _may(self, permission: Permission, among: Iterable[str]) -> list[dict[str, Any]]:
+        wanted = (
+            staff.c.id.in_(list(among))
+            & staff.c.role.in_(ALLOWED[permission])
+            & staff.c.disabled.is_(False)
+        )
+        async with self._database.read() as reader:
+            query = select(staff).where(wanted).order_by(staff.c.display_name, staff.c.id)
+            rows = (await reader.execute(query)).all()
+        return [
+            {"id": row.id, "name": row.display_name, "role": row.role, "skills": row.skills}
+            for row in rows
+        ]
 
     async def unsafe_demo(self, name: str, display_name: str, role: Role) -> str:
         """Make, or make usable again, an account whose password is going to be printed."""

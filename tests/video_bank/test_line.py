@@ -10,6 +10,7 @@ from video_bank import line as line_module
 from video_bank.bus import Event, Subscription
 from video_bank.errors import Conflict
 from video_bank.line import Line
+from video_bank.transfers import Transfers
 
 
 class Counter(Bank):
@@ -17,7 +18,7 @@ class Counter(Bank):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.line = Line(self.db, self.bus, self.sessions, ring_s=20)
+        self.line = Line(self.db, self.bus, self.sessions, Transfers(self.sessions), ring_s=20)
 
     async def ready(self, name: str) -> str:
         teller = await self.staff(name)

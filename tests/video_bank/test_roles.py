@@ -27,7 +27,7 @@ EVERYBODY = "everybody"
 SIGNED_IN = "customer teller loan_officer expert supervisor reviewer admin"
 STAFF = "teller loan_officer expert supervisor reviewer admin"
 SERVING = "teller loan_officer expert"
-ATTENDING = f"customer {SERVING}"
+ATTENDING = f"customer {SERVING} supervisor"
 INVITING = f"{SERVING} supervisor"
 S = "/api/sessions/{session}"
 R = "/api/reviews"
@@ -69,7 +69,7 @@ TABLE = {
     "GET /api/visit": "customer",
     "POST /api/sessions": "customer",
     f"GET {S}": ATTENDING,
-    f"POST {S}/leave": "customer",
+    f"POST {S}/leave": ATTENDING,
     f"POST {S}/chat": ATTENDING,
     f"POST {S}/rating": "customer",
     "GET /api/teller": SERVING,
@@ -86,6 +86,18 @@ TABLE = {
     f"POST {S}/decision": SERVING,
     f"POST {S}/end": SERVING,
     f"POST {S}/close": SERVING,
+    "GET /api/colleagues": SERVING,
+    f"POST {S}/transfer": SERVING,
+    f"POST {S}/transfer/cancel": SERVING,
+    f"POST {S}/invite": SERVING,
+    f"POST {S}/invite/cancel": SERVING,
+    f"POST {S}/invite/decline": ATTENDING,
+    f"POST {S}/guests": SERVING,
+    f"POST {S}/join": ATTENDING,
+    f"POST {S}/participants/{{id}}/remove": SERVING,
+    f"GET {S}/quality": ATTENDING,
+    "GET /api/supervision": "supervisor",
+    f"POST {S}/supervise": "supervisor",
     f"GET {R}": "reviewer",
     f"GET {R}/businesses": "reviewer",
     f"POST {R}/{{session}}/viewings": "reviewer",

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
+from video_bank.attendance import Attendee
 from video_bank.bus import LocalBus
 from video_bank.businesses import Businesses, load_consents
 from video_bank.change import TRANSITIONS
@@ -89,7 +90,8 @@ async def test_a_session_from_line_to_close(bank: Bank) -> None:
     assert await bank.join(customer) == session  # a second page keeps the place
     await bank.sessions.offer(session, teller)
     await bank.sessions.accept(session, teller)
-    await bank.conversation.say(session, customer, "customer", " 您好\x1b[31m ")
+    author = Attendee.joined(customer, "customer", "customer")
+    await bank.conversation.say(session, author, " 您好\x1b[31m ")
     await bank.sessions.end(session, f"staff:{teller}", "teller_ended")
     with pytest.raises(Conflict, match="decision_missing"):
         await bank.sessions.close(session, teller)

@@ -5,7 +5,8 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import RowMapping
 
-from video_bank.accounts import LOGIN
+from video_bank.accounts import LOGIN, Login
+from video_bank.attendance import Attendee
 from video_bank.keys import (
     ACCOUNTS,
     BUSINESSES,
@@ -16,21 +17,26 @@ from video_bank.keys import (
     CUSTOMERS,
     FINDINGS,
     LINE,
+    PEOPLE,
     SESSIONS,
 )
 from video_bank.permissions import Permission
 from video_bank.sessions import LIVE
-from video_bank.views.participation import own
+from video_bank.views.participation import attending, own, people_view, you_view
 from video_bank.views.route import Route, body, field
 from video_bank.views.teller import teller_view
 
 
-async def customer_view(app: web.Application, row: RowMapping) -> dict[str, Any]:
-    """What a customer may know of the own session."""
+async def customer_view(
+    app: web.Application, row: RowMapping, you: Attendee
+) -> dict[str, Any]:
+    """What a customer may know of the own session; a guest, of the session's call only."""
+    guest = you.role != "customer"
     place, estimate = (None, None)
     if row["state"] in ("waiting", "offered"):
         place, estimate = await app[LINE].place_of(row["id"])
-    newest = {each["check"]: each for each in await app[FINDINGS].of(row["id"])}
+    findings = [] if guest else await app[FINDINGS].of(row["id"])
+    newest = {each["check"]: each for each in findings}
     teller = None
     if row["accepted_at"]:
         teller = await app[ACCOUNTS].staff.display_name(row["teller_id"])
@@ -44,7 +50,9 @@ async def customer_view(app: web.Application, row: RowMapping) -> dict[str, Any]
         "on_hold": bool(row["on_hold"]),
         "recording": app[CALLS].recording(row["id"]),
         "media_time_us": app[CALLS].media_time_us(row["id"]),
-        "guide": app[CHECKS].guide(row["id"]),
+        "guide": None if guest else app[CHECKS].guide(row["id"]),
+        "people": await people_view(app, row["id"], you),
+        "you": you_view(you),
         "chat": await app[CONVERSATION].lines(row["id"]),
         "checks": [
             {
@@ -52,9 +60,9 @@ async def customer_view(app: web.Application, row: RowMapping) -> dict[str, Any]
                 "verdict": newest[check]["verdict"] if check in newest else None,
                 "reason": newest[check]["reason"] if check in newest else None,
             }
-            for check in app[BUSINESSES][row["business"]].checks
+            for check in (() if guest else app[BUSINESSES][row["business"]].checks)
         ],
-        "decision": {"verdict": row["decision"]} if row["decision"] else None,
+        "decision": {"verdict": row["decision"]} if row["decision"] and not guest else None,
         "rated": row["rating"] is not None,
         "end_reason": row["end_reason"],
     }
@@ -64,9 +72,8 @@ async def visit(request: web.Request) -> web.Response:
     """Everything the customer's page needs to begin, or to come back."""
     login = request[LOGIN]
     app = request.app
-    row = await app[SESSIONS].newest_of(login.subject_id)
-    if row and row["state"] not in LIVE and (row["ended_at"] or 0) < login.began_at:
-        row = None  # the result of an earlier visit, seen then
+    invitations = await app[PEOPLE].invitations(login.subject_id)
+    invited = next((each for each in invitations if not each["joined"]), None)
     consents = app[CONSENTS]
     return web.json_response(
         {
@@ -87,9 +94,36 @@ async def visit(request: web.Request) -> web.Response:
             },
             "open": app[LINE].working > 0,
             "estimate_s": await app[LINE].estimate_for_next(),
-            "session": await customer_view(app, row) if row else None,
+            "session": await _visited(app, login, invitations),
+            "invited": (
+                {key: invited[key] for key in ("session", "business")} | {"by": invited["from"]}
+                if invited
+                else None
+            ),
         }
     )
+
+
+async def _visited(
+    app: web.Application, login: Login, invitations: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """The session the customer's page comes back to: as a guest, or the own one."""
+    for each in invitations:
+        if each["joined"]:
+            row = await app[SESSIONS].get(each["session"])
+            return await customer_view(
+                app, row, Attendee.joined(login.subject_id, "customer", each["role"])
+            )
+    own_one = await app[SESSIONS].newest_of(login.subject_id)
+    if own_one is None:
+        return None
+    if own_one["state"] not in LIVE and (own_one["ended_at"] or 0) < login.began_at:
+        return None  # the result of an earlier visit, seen then
+    return await customer_view(app, own_one, _customer(login))
+
+
+def _customer(login: Login) -> Attendee:
+    return Attendee.joined(login.subject_id, "customer", "customer")
 
 
 async def join(request: web.Request) -> web.Response:
@@ -105,30 +139,22 @@ async def join(request: web.Request) -> web.Response:
         version=field(data, "consent_version", str),
     )
     row = await request.app[SESSIONS].get(session)
-    return web.json_response({"session": await customer_view(request.app, row)}, status=201)
+    view = await customer_view(request.app, row, _customer(login))
+    return web.json_response({"session": view}, status=201)
 
 
 async def show(request: web.Request) -> web.Response:
     """The session, as the caller's role sees it."""
-    row = await own(request)
-    if request[LOGIN].kind == "customer":
-        return web.json_response(await customer_view(request.app, row))
-    return web.json_response(await teller_view(request.app, row))
-
-
-async def leave(request: web.Request) -> web.Response:
-    """The customer leaves: out of the line, or hanging up."""
-    row = await own(request)
-    await request.app[CALLS].leave(row["id"])
-    return web.json_response({})
+    row, you = await attending(request)
+    view = customer_view if you.kind == "customer" else teller_view
+    return web.json_response(await view(request.app, row, you))
 
 
 async def chat(request: web.Request) -> web.Response:
     """Say something in writing."""
-    login = request[LOGIN]
-    row = await own(request)
+    row, you = await attending(request)
     said = (await body(request)).get("text")
-    await request.app[CONVERSATION].say(row["id"], login.subject_id, login.role, said)
+    await request.app[CONVERSATION].say(row["id"], you, said)
     return web.json_response({}, status=201)
 
 
@@ -144,7 +170,6 @@ routes = [
     Route("GET", "/api/visit", Permission.VISIT, visit),
     Route("POST", "/api/sessions", Permission.VISIT, join),
     Route("GET", "/api/sessions/{session}", Permission.ATTEND, show),
-    Route("POST", "/api/sessions/{session}/leave", Permission.VISIT, leave),
     Route("POST", "/api/sessions/{session}/chat", Permission.ATTEND, chat),
     Route("POST", "/api/sessions/{session}/rating", Permission.VISIT, rate),
 ]

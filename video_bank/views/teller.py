@@ -6,6 +6,7 @@ from aiohttp import web
 from sqlalchemy import RowMapping
 
 from video_bank.accounts import LOGIN
+from video_bank.attendance import Attendee
 from video_bank.errors import UserError
 from video_bank.keys import (
     ACCOUNTS,
@@ -17,14 +18,17 @@ from video_bank.keys import (
     CUSTOMERS,
     FINDINGS,
     LINE,
+    PEOPLE,
     SESSIONS,
 )
 from video_bank.permissions import Permission
-from video_bank.views.participation import own
+from video_bank.views.participation import assisting, own, people_view, you_view
 from video_bank.views.route import Route, body, field
 
 
-async def teller_view(app: web.Application, row: RowMapping) -> dict[str, Any]:
+async def teller_view(
+    app: web.Application, row: RowMapping, you: Attendee
+) -> dict[str, Any]:
     """The whole screen of one customer: identity, history, checks, script, recording."""
     session = row["id"]
     accepted = row["accepted_at"] or row["offered_at"] or row["queued_at"]
@@ -43,6 +47,9 @@ async def teller_view(app: web.Application, row: RowMapping) -> dict[str, Any]:
         "history": await app[SESSIONS].history(row["customer_id"], before=session),
         "checks": await checks_view(app, row),
         "guide": app[CHECKS].guide(session),
+        "people": await people_view(app, session, you),
+        "you": you_view(you),
+        "transfer": await _transfer_view(app, row),
         "chat": await app[CONVERSATION].lines(session),
         "notes": app[SESSIONS].words(row, "notes"),
         "decision": (
@@ -56,6 +63,14 @@ async def teller_view(app: web.Application, row: RowMapping) -> dict[str, Any]:
         "recording": await app[ARCHIVE].whereabouts(session),
         "end_reason": row["end_reason"],
     }
+
+
+async def _transfer_view(app: web.Application, row: RowMapping) -> dict[str, Any] | None:
+    """At whose desk the session rings now, and since when."""
+    if not row["transfer_to"]:
+        return None
+    name = await app[ACCOUNTS].staff.display_name(row["transfer_to"])
+    return {"to": name, "since": row["transfer_at"]}
 
 
 async def checks_view(app: web.Application, row: RowMapping) -> list[dict[str, Any]]:
@@ -87,6 +102,11 @@ async def desk(request: web.Request) -> web.Response:
             "today": await sessions.today(login.subject_id),
             "session": mine.session if mine.state in ("talking", "wrap_up") else None,
             "offer": offer,
+            "invited": [
+                each
+                for each in await request.app[PEOPLE].invitations(login.subject_id)
+                if not each["joined"]
+            ],
             "businesses": {
                 each.id: {"name": dict(each.name), "minutes": each.minutes}
                 for each in request.app[BUSINESSES]
@@ -112,7 +132,8 @@ async def accept(request: web.Request) -> web.Response:
     session = request.match_info["session"]
     await request.app[CALLS].accept(session, login.subject_id)
     row = await request.app[SESSIONS].get(session)
-    return web.json_response(await teller_view(request.app, row))
+    you = Attendee.joined(login.subject_id, "staff", "teller")
+    return web.json_response(await teller_view(request.app, row, you))
 
 
 async def decline(request: web.Request) -> web.Response:
@@ -154,7 +175,7 @@ async def correct(request: web.Request) -> web.Response:
 
 async def picture(request: web.Request) -> web.Response:
     """A Finding's evidence."""
-    row = await own(request)
+    row, _you = await assisting(request)
     names = request.match_info
     jpeg = await request.app[FINDINGS].picture(row["id"], names["finding"], names["name"])
     return web.Response(body=jpeg, content_type="image/jpeg")

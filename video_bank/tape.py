@@ -1,0 +1,94 @@
+"""What of a call goes into which stream of its recording.
+
+One stream for each person's camera and microphone, over all reconnects, and one for each time a
+screen is shared.  A stream speaks one video codec: when the codec changes, a new one begins.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Key = tuple[str, str, bool]
+"Person, role, screen."
+
+
+class Frame(Protocol):
+    """One encoded frame of a participant."""
+
+    @property
+    def participant(self) -> str: ...
+    @property
+    def kind(self) -> Literal["audio", "video"]: ...
+    @property
+    def codec(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def time_us(self) -> int: ...
+    @property
+    def keyframe(self) -> bool: ...
+    @property
+    def screen(self) -> bool: ...
+
+
+class Recorder(Protocol):
+    """What writes the streams down."""
+
+    def stream(self, label: str) -> int:
+        """A new stream; its number."""
+
+    def frame(
+        self,
+        stream: int,
+        kind: Literal["audio", "video"],
+        time_us: int,
+        data: bytes,
+        keyframe: bool,
+    ) -> None:
+        """The stream's next frame."""
+
+
+@dataclass
+class Stream:
+    """A stream that is being written."""
+
+    number: int
+    codec: str | None = None
+    "Of its pictures; None before the first."
+
+
+class Tape:
+    """The streams of one call."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._streams: dict[Key, Stream] = {}
+        self._labels: Counter[str] = Counter()
+
+    def begin(self, participant: str, role: str) -> None:
+        """Make a person's stream before the first frame, so that it has the lowest number."""
+        self._streams[participant, role, False] = self._open(role)
+
+    def take(self, role: str, frame: Frame) -> None:
+        """Write a frame of somebody who is there in this role."""
+        key = (frame.participant, role, frame.screen)
+        stream = self._streams.get(key)
+        other = frame.kind == "video" and stream is not None and stream.codec != frame.codec
+        if stream is None or (other and stream.codec is not None):
+            stream = self._open(f"{role} screen" if frame.screen else role)
+            self._streams[key] = stream
+        if frame.kind == "video":
+            stream.codec = frame.codec
+        self._recorder.frame(
+            stream.number, frame.kind, frame.time_us, frame.data, frame.keyframe
+        )
+
+    def screen_ended(self, participant: str) -> None:
+        """The next time this person shares a screen, a new stream begins."""
+        for key in [key for key in self._streams if key[0] == participant and key[2]]:
+            del self._streams[key]
+
+    def _open(self, label: str) -> Stream:
+        self._labels[label] += 1
+        number = self._labels[label]
+        return Stream(self._recorder.stream(label if number == 1 else f"{label} {number}"))
