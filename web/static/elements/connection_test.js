@@ -108,7 +108,7 @@ export class ConnectionTest extends Live {
         "div",
         { class: "stack" },
         changes.length
-          ? el("ul", {}, ...changes.map((change) => el("li", {}, change)))
+          ? el("ul", { role: "list", class: "stack close" }, ...changes.map((change) => el("li", {}, change)))
           : el("p", {}, t("connection.nothing_to_open")),
         field,
         button,

@@ -4,6 +4,8 @@ import { get, post } from "./api.js"
 
 const PATIENCE = 8 * 1000 // ms for a way to come up; people do not wait longer for a picture
 const ECHOES = 3
+const LOOKS = 8 // at the statistics, which learn of the round trip a little later
+const MOMENT = 100 // ms between them
 
 /**
  * "good": it works. "look": it works or may work, but something should be known. "stop": it does
@@ -149,11 +151,13 @@ function up(connection, hopeless) {
  * @param {RTCPeerConnection} connection
  */
 async function roundTrip(connection) {
-  for (const entry of /** @type {Iterable<any>} */ ((await connection.getStats()).values())) {
-    const used = entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded"
-    if (used && entry.currentRoundTripTime != null) {
-      return Math.max(1, Math.round(entry.currentRoundTripTime * 1000))
+  for (let look = 0; look < LOOKS; look++) {
+    for (const entry of /** @type {Iterable<any>} */ ((await connection.getStats()).values())) {
+      const used = entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded"
+      const trip_s = used && entry.currentRoundTripTime
+      if (trip_s) return Math.max(1, Math.round(trip_s * 1000))
     }
+    await new Promise((decide) => setTimeout(decide, MOMENT))
   }
   return null
 }
