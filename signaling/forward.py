@@ -22,6 +22,7 @@ from aiortc import (
     RTCRtpReceiver,
     RTCRtpSender,
     RTCRtpTransceiver,
+    RTCSessionDescription,
 )
 from aiortc.rtcconfiguration import RTCBundlePolicy
 from aiortc.rtcdtlstransport import (
@@ -33,12 +34,19 @@ from aiortc.rtcdtlstransport import (
     SRTPProtectionProfile,
 )
 from aiortc.rtcicetransport import RTCIceGatherer, RTCIceTransport
-from aiortc.rtcrtpparameters import RTCRtpReceiveParameters, RTCRtpSendParameters
-from aiortc.rtp import AnyRtcpPacket, HeaderExtensionsMap, RtpPacket
+from aiortc.rtcrtpparameters import (
+    RTCRtpCodecCapability,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpReceiveParameters,
+    RTCRtpSendParameters,
+)
+from aiortc.rtp import AnyRtcpPacket, RtpPacket
 from OpenSSL import SSL
 
+from signaling.codecs import CODECS, VideoCodec
 from signaling.guard import Address, Guard
-from signaling.stream import Link
+from signaling.sdp import simulcast_extensions
+from signaling.stream import RID_URI, Link
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +59,8 @@ AEAD_SUITES = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305"
 )
 DTLS_1_2 = 0xFEFD
+H264_CONSTRAINED_BASELINE = "42e01f"
+"As aiortc writes it; what is offered need only have the same profile."
 SEND_BUFFER_BYTES = 1 << 20
 "Media waiting for the kernel beyond this is dropped: late media is no use."
 
@@ -80,13 +90,16 @@ def _probe() -> dict[str, tuple[object, tuple[str, ...]]]:
         ),
         "transceiver": (
             transceiver,
-            ("_RTCRtpTransceiver__sender", "_RTCRtpTransceiver__receiver"),
+            (
+                "_RTCRtpTransceiver__sender", "_RTCRtpTransceiver__receiver", "_headerExtensions",
+            ),
         ),
         "dtls": (
             dtls,
             (
                 "_srtp_profiles", "_register_rtp_receiver", "_unregister_rtp_receiver",
                 "_register_rtp_sender", "_unregister_rtp_sender", "_send_rtp",
+                "_rtp_header_extensions_map",
             ),
         ),
         "certificate": (RTCCertificate, ("_create_ssl_context",)),
@@ -210,10 +223,27 @@ def _extensions(parameters: RTCRtpSendParameters | RTCRtpReceiveParameters) -> d
     return {extension.uri: extension.id for extension in parameters.headerExtensions}
 
 
-def _payload_type(parameters: RTCRtpSendParameters | RTCRtpReceiveParameters) -> int:
-    number = parameters.codecs[0].payloadType
-    assert number is not None
-    return number
+def _codecs(parameters: RTCRtpSendParameters | RTCRtpReceiveParameters) -> dict[int, str]:
+    """Payload type -> codec, the preferred first."""
+    named = ((one.payloadType, one.name.lower()) for one in parameters.codecs)
+    return {number: name for number, name in named if number is not None and name in CODECS}
+
+
+def _preferences(kind: str, video_codec: VideoCodec) -> list[RTCRtpCodecCapability]:
+    """What may be answered, in this order.
+
+    Without RTX in the answer lost packets come again under their own SSRC.
+    """
+    capabilities = RTCRtpSender.getCapabilities(kind).codecs
+    if kind == "audio":
+        return [one for one in capabilities if one.mimeType.lower() == "audio/opus"]
+    wanted = [
+        one
+        for one in capabilities
+        if one.mimeType.lower() == "video/vp8"
+        or one.parameters.get("profile-level-id") == H264_CONSTRAINED_BASELINE
+    ]
+    return sorted(wanted, key=lambda one: one.name.lower() != video_codec)
 
 
 class ForwardSender(RTCRtpSender):
@@ -227,7 +257,8 @@ class ForwardSender(RTCRtpSender):
         self.link.name = parameters.rtcp.cname or ""
         downlink = self.link.downlinks.get(self._ssrc)
         if downlink is not None:
-            downlink.open(_payload_type(parameters), _extensions(parameters))
+            numbers = {name: number for number, name in reversed(_codecs(parameters).items())}
+            downlink.open(numbers, _extensions(parameters))
 
     async def stop(self) -> None:
         """The connection ends."""
@@ -244,11 +275,13 @@ class ForwardReceiver(RTCRtpReceiver):
 
     async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
         """The connection is up."""
-        self.transport._register_rtp_receiver(self, parameters)
+        codecs = _codecs(parameters)
+        # The parsed way routes by payload type, and drops where several receivers have the same
+        # (camera and screen): one of them takes all, the link tells the streams apart.
+        if not self.link.payload_types & codecs.keys():
+            self.transport._register_rtp_receiver(self, parameters)
         ssrcs = [encoding.ssrc for encoding in parameters.encodings]
-        self.link.open_uplink(
-            parameters.muxId, _payload_type(parameters), ssrcs, _extensions(parameters)
-        )
+        self.link.open_uplink(parameters.muxId, codecs, ssrcs, _extensions(parameters))
 
     async def stop(self) -> None:
         """The connection ends."""
@@ -261,18 +294,24 @@ class ForwardReceiver(RTCRtpReceiver):
         self.link.received_rtcp(bytes(packet), time.monotonic())
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        plain = packet.serialize(HeaderExtensionsMap())
+        plain = packet.serialize(self.transport._rtp_header_extensions_map)
         self.link.received_rtp(plain, time.monotonic())
 
 
 class ForwardingConnection(RTCPeerConnection):
-    """A peer connection that forwards: VP8 and Opus, host candidates on given addresses only."""
+    """A peer connection that forwards; its host candidates are on given addresses only.
 
-    def __init__(self, addresses: Sequence[str], link: Link) -> None:
+    VP8 or H.264 (constrained baseline), `video_codec` before the other, and Opus.
+    """
+
+    def __init__(
+        self, addresses: Sequence[str], link: Link, video_codec: VideoCodec = "vp8"
+    ) -> None:
         super().__init__(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._path = check()
         self._addresses = list(addresses)
         self._link = link
+        self._video_codec = video_codec
         self.guard: Guard | None = None
         self.wire: FastWire | ParsedWire | None = None
         self._RTCPeerConnection__certificates = [AeadCertificate.generateCertificate()]
@@ -301,11 +340,18 @@ class ForwardingConnection(RTCPeerConnection):
         receiver._set_rtcp_ssrc(sender._ssrc)
         transceiver._RTCRtpTransceiver__sender = sender  # type: ignore[attr-defined]
         transceiver._RTCRtpTransceiver__receiver = receiver  # type: ignore[attr-defined]
-        wanted = "audio/opus" if kind == "audio" else "video/vp8"
-        codecs = RTCRtpSender.getCapabilities(kind).codecs
-        # Without RTX in the answer lost packets come again under their own SSRC.
-        transceiver.setCodecPreferences([one for one in codecs if one.mimeType.lower() == wanted])
+        transceiver.setCodecPreferences(_preferences(kind, self._video_codec))
         return transceiver
+
+    async def setRemoteDescription(self, description: RTCSessionDescription) -> None:
+        """Also take simulcast where it is offered, of which aiortc knows nothing."""
+        await super().setRemoteDescription(description)
+        names = simulcast_extensions(description.sdp)
+        for transceiver in self.getTransceivers():
+            if transceiver.mid in names:
+                transceiver._headerExtensions.append(
+                    RTCRtpHeaderExtensionParameters(id=names[transceiver.mid], uri=RID_URI)
+                )
 
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
         dtls: RTCDtlsTransport = super()._RTCPeerConnection__createDtlsTransport()  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""From RTP packets to whole encoded frames: reordering, VP8 and Opus depacketising, media time."""
+"""From RTP packets to whole encoded frames: reordering, Opus, media time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ WAIT_S = 0.25
 "How long a missing packet may hold up the following ones: some round trips of NACK."
 RESTART_PACKETS = 3000
 "A jump of this many numbers is a new stream, not loss."
+FRAME_BYTES = 2_000_000
+"Larger frames are no camera's: a 720p key frame has at most some hundred kilobytes."
 
 
 class Frame(NamedTuple):
-    """One encoded frame as the codec made it: a VP8 frame or an Opus packet."""
+    """One encoded frame: a VP8 frame, an H.264 access unit (Annex B) or an Opus packet."""
 
     data: bytes
     timestamp: int
@@ -83,94 +85,6 @@ class OpusFrames:
         """The packet's Opus data; None for padding only."""
         data = packet.payload
         return Frame(data, packet.timestamp, True) if data else None
-
-
-class Vp8Frames:
-    """RFC 7741: a frame is the packets of one timestamp, the last with the marker.
-
-    After a loss nothing is given out until the next key frame: what would come in between
-    cannot be decoded rightly, and a recording must not show what was never sent.
-    """
-
-    def __init__(self) -> None:
-        self.waiting_for_keyframe = True
-        self._parts: list[bytes] = []
-        self._timestamp: int | None = None
-        self._next: int | None = None
-
-    def push(self, packet: Packet) -> Frame | None:
-        """The frame this packet completes."""
-        lost = self._next is not None and packet.sequence != self._next
-        self._next = (packet.sequence + 1) & 0xFFFF
-        if lost:
-            self.waiting_for_keyframe = True
-            self._parts.clear()
-        if packet.end == packet.offset:
-            return None
-        header = vp8_header(packet)
-        if header is None:
-            return None
-        begins, start = header
-        if begins:
-            if self._parts:
-                self.waiting_for_keyframe = True
-            self._parts = []
-            self._timestamp = packet.timestamp
-        elif not self._parts or packet.timestamp != self._timestamp:
-            self._parts = []
-            return None
-        self._parts.append(packet.data[start : packet.end])
-        return self._finish(packet) if packet.marker else None
-
-    def _finish(self, packet: Packet) -> Frame | None:
-        data = b"".join(self._parts)
-        self._parts = []
-        keyframe = not data[0] & 1
-        if keyframe:
-            self.waiting_for_keyframe = False
-        if self.waiting_for_keyframe:
-            return None
-        return Frame(data, packet.timestamp, keyframe)
-
-
-def vp8_header(packet: Packet) -> tuple[bool, int] | None:
-    """Whether the packet begins a frame, and where VP8 data starts in it; None if malformed."""
-    data, at, end = packet.data, packet.offset, packet.end
-    if at >= end:
-        return None
-    first = data[at]
-    at += 1
-    if first & 0x80:
-        if at >= end:
-            return None
-        flags = data[at]
-        at += 1
-        if flags & 0x80:
-            if at >= end:
-                return None
-            at += 2 if data[at] & 0x80 else 1
-        if flags & 0x40:
-            at += 1
-        if flags & 0x30:
-            at += 1
-    if at >= end:
-        return None
-    return first & 0x1F == 0x10, at
-
-
-def begins_vp8_keyframe(packet: Packet) -> bool:
-    """Whether a VP8 key frame starts with this packet."""
-    header = vp8_header(packet)
-    return header is not None and header[0] and not packet.data[header[1]] & 1
-
-
-def vp8_size(keyframe: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels from a VP8 key frame (RFC 6386 9.1)."""
-    if len(keyframe) < 10 or keyframe[0] & 1 or keyframe[3:6] != b"\x9d\x01\x2a":
-        return None
-    width = int.from_bytes(keyframe[6:8], "little") & 0x3FFF
-    height = int.from_bytes(keyframe[8:10], "little") & 0x3FFF
-    return width, height
 
 
 class SenderClock:

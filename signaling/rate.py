@@ -1,4 +1,4 @@
-"""How much a publisher may send, and how good a connection is. Pure; the time comes in."""
+"""How much a publisher may send, and how good its connection is. Pure; the time comes in."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ CEILING_BPS = 2_500_000
 "720p at 25 frames a second needs 1.5 Mb/s; above this nothing is gained."
 START_BPS = 1_500_000
 FLOOR_BPS = 150_000
-VIEWER_FLOOR_BPS = 400_000
-"A viewer's poor line lowers the picture no further: checks and the recording need the pixels."
 QUEUE_HIGH_S = 0.150
 "Packets queueing this long on the way in mean the sender is above its line's rate."
 QUEUE_LOW_S = 0.060
@@ -43,7 +41,7 @@ class Allowance:
         elif queue_s < QUEUE_LOW_S and loss < LOSS_LOW:
             growth = 1.25 if self._bps < CEILING_BPS / 3 else 1.08
             self._bps = min(CEILING_BPS, self._bps * growth**passed + 20_000 * passed)
-        return int(min(self._bps, max(VIEWER_FLOOR_BPS, viewer_bps)))
+        return int(min(self._bps, max(FLOOR_BPS, viewer_bps)))
 
     def _cut(self, received_bps: float, loss: float, queue_s: float) -> float:
         """Below what arrived, but never to less than half: a hiccup of ours looks the same."""
@@ -52,39 +50,24 @@ class Allowance:
         return max(FLOOR_BPS, self._bps / 2, wanted)
 
 
-def viewer_limit(remb_bps: float | None, loss: float, sent_bps: float) -> float:
-    """What a viewer's way can carry, inf while nothing shows that it is the bottleneck.
-
-    A browser's estimate never rises far above what it is being sent, so an estimate well
-    above the present rate says nothing about the line.
-    """
-    if remb_bps is None:
-        return float("inf")
-    if loss > LOSS_HIGH:
-        return min(remb_bps, sent_bps * (1 - 0.5 * loss))
-    return remb_bps if remb_bps < 1.1 * sent_bps else float("inf")
-
-
 class Throughput:
     """Bits per second over the last stretch."""
 
     def __init__(self) -> None:
-        self._bytes = 0
+        self._octets = 0
         self._since: float | None = None
         self.bps = 0.0
 
-    def add(self, size: int) -> None:
-        """Count bytes."""
-        self._bytes += size
+    def measure(self, now: float, octets: int) -> float:
+        """The rate since the last measurement, from a running total of bytes.
 
-    def measure(self, now: float) -> float:
-        """The rate since the last measurement; stretches under 0.2 s are not measured."""
+        Stretches under 0.2 s are not measured.
+        """
         if self._since is None:
-            self._since = now
-            self._bytes = 0
+            self._since, self._octets = now, octets
         elif now - self._since >= 0.2:
-            self.bps = self._bytes * 8 / (now - self._since)
-            self._since, self._bytes = now, 0
+            self.bps = max(0, octets - self._octets) * 8 / (now - self._since)
+            self._since, self._octets = now, octets
         return self.bps
 
 

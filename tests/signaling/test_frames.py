@@ -11,16 +11,10 @@ from signaling.frames import (
     OpusFrames,
     Reorder,
     SenderClock,
-    Vp8Frames,
-    begins_vp8_keyframe,
-    vp8_header,
-    vp8_size,
 )
 from signaling.rtp import Packet
+from signaling.vp8 import Vp8Frames
 from tests.signaling.test_rtp import packet
-
-KEY = bytes([0x10]) + b"\x00key"
-DELTA = bytes([0x10]) + b"\x01delta"
 
 
 def film(frames: int, start: int = 65_530) -> list[Packet]:
@@ -83,25 +77,6 @@ def test_waits_only_so_long() -> None:
     assert [one.sequence for one in late] == [3, 4, 5]
     assert reorder.push(packet(2, at=1.0)) == []
     assert len(reorder.push(packet(30_000, at=1.1))) == 1, "a jump is a new stream"
-
-
-@given(st.binary(max_size=40))
-def test_any_payload_is_survived(payload: bytes) -> None:
-    one = packet(1, 0, payload, marker=1)
-    vp8_header(one)
-    begins_vp8_keyframe(one)
-    Vp8Frames().push(one)
-    OpusFrames().push(one)
-
-
-def test_vp8_descriptors() -> None:
-    assert vp8_header(packet(1, 0, KEY)) == (True, 13)
-    assert vp8_header(packet(1, 0, b"\x90\x80\x81\x02" + b"\x00")) == (True, 16)
-    assert vp8_header(packet(1, 0, b"\x90\xe0\x01\x02\x03\x00")) == (True, 17)
-    assert vp8_header(packet(1, 0, b"\x00\x00")) == (False, 13)
-    assert vp8_header(packet(1, 0, b"\x91\x80")) is None
-    assert begins_vp8_keyframe(packet(1, 0, KEY)) and not begins_vp8_keyframe(packet(1, 0, DELTA))
-    assert vp8_size(b"\x10\x00\x00\x9d\x01\x2a\x00\x05\xd0\x02") == (1280, 720)
 
 
 def test_opus_passes_and_padding_does_not() -> None:

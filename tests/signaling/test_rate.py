@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from signaling.rate import (
     CEILING_BPS,
     FLOOR_BPS,
-    VIEWER_FLOOR_BPS,
     Allowance,
     QueueDelay,
     Throughput,
     signal_level,
-    viewer_limit,
 )
 
 INF = float("inf")
@@ -52,10 +50,10 @@ def test_heavy_loss_lowers_it_and_some_does_not() -> None:
     assert run(Allowance(), 0, 5, received_bps=2e6, loss=0.2, queue_s=0) < 1_600_000
 
 
-def test_a_viewer_lowers_it_only_so_far() -> None:
+def test_a_viewer_lowers_it_to_the_floor() -> None:
     line = {"received_bps": 2e6, "loss": 0.0, "queue_s": 0.0}
     assert run(Allowance(), 0, 2, **line, viewer_bps=900_000) == 900_000
-    assert run(Allowance(), 0, 2, **line, viewer_bps=100_000) == VIEWER_FLOOR_BPS
+    assert run(Allowance(), 0, 2, **line, viewer_bps=100_000) == FLOOR_BPS
 
 
 @given(st.lists(st.tuples(*(st.floats(0, top) for top in (5, 1e7, 1, 3, 1e7))), max_size=40))
@@ -69,19 +67,11 @@ def test_always_within_bounds(line: list[tuple[float, ...]]) -> None:
         assert FLOOR_BPS <= answer <= CEILING_BPS
 
 
-def test_a_viewer_estimate_counts_only_where_it_binds() -> None:
-    assert viewer_limit(None, 0, 1e6) == INF
-    assert viewer_limit(1_400_000, 0, 1_000_000) == INF
-    assert viewer_limit(1_000_000, 0, 1_000_000) == 1_000_000
-    assert viewer_limit(1_400_000, 0.2, 1_000_000) == 900_000
-
-
 def test_throughput() -> None:
     rate = Throughput()
-    rate.measure(0)
-    rate.add(12_500)
-    assert rate.measure(0.1) == 0.0
-    assert rate.measure(0.5) == 200_000
+    rate.measure(0, 1000)
+    assert rate.measure(0.1, 9000) == 0.0
+    assert rate.measure(0.5, 13_500) == 200_000
 
 
 @pytest.mark.parametrize(("start", "grows"), [(0, 0.0), (0xFFFFF000, 0.02)])

@@ -1,4 +1,4 @@
-"""Packets, loss bookkeeping, ring and continuity: pure, so tried with many orders and losses."""
+"""Packets, ring and continuity: pure, so tried with many orders and losses."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.rtp import (
-    NACK_DELAY_S,
-    NACK_TRIES,
     Continuity,
-    LossBook,
     Packet,
     Ring,
     patched,
@@ -77,59 +74,19 @@ def test_ring_keeps_only_the_last() -> None:
     assert kept is not None and kept.sequence == 3
 
 
-@given(st.integers(0, 0xFFFF), st.sets(st.integers(1, 199)), st.randoms(use_true_random=False))
-def test_loss_book_counts_what_is_missing(start, lost, random) -> None:  # type: ignore[no-untyped-def]
-    book = LossBook(90_000)
-    order = [n for n in range(200) if n not in lost]
-    for n in order:
-        assert book.add(packet(start + n, at=n / 100))
-    below = {n for n in lost if n < max(order)}
-    assert set(book.missing) == {(start + n) & 0xFFFF for n in below}
-    fraction, total, highest, _ = book.report()
-    assert total == len(below)
-    assert fraction == (len(below) << 8) // (max(order) + 1)
-    assert highest & 0xFFFF == (start + max(order)) & 0xFFFF
-    late = sorted(below)
-    random.shuffle(late)
-    for n in late:
-        assert book.add(packet(start + n, at=3.0))
-        assert not book.add(packet(start + n, at=3.0)), "a duplicate"
-    assert not book.missing and book.report()[1] == 0
-
-
-def test_nack_waits_a_moment_and_gives_up() -> None:
-    book = LossBook(90_000)
-    book.add(packet(1))
-    book.add(packet(4, at=1.0))
-    assert book.due(1.0, 0.1) == []
-    now = 1.0 + NACK_DELAY_S
-    for _ in range(NACK_TRIES):
-        assert book.due(now, 0.1) == [2, 3]
-        assert book.due(now + 0.05, 0.1) == []
-        now += 0.1
-    assert book.due(now, 0.1) == [] and not book.missing
-
-
-def test_a_huge_gap_is_not_asked_for() -> None:
-    book = LossBook(90_000)
-    book.add(packet(1))
-    book.add(packet(20_000))
-    assert not book.missing
-
-
 def test_continuity_over_changing_sources() -> None:
     line = Continuity(65_500, 0xFFFFFF00, 90_000)
     sent: list[tuple[int, int]] = []
     now = 0.0
     for start, stamp in ((10, 5), (40_000, 0x80000000), (65_530, 77)):
         line.end()
-        line.begin(packet(start, stamp), now)
+        line.begin(packet(start, stamp, at=now))
         for step in range(30):
-            numbers = line.map(packet(start + step, stamp + 3000 * step), now)
+            numbers = line.map(packet(start + step, stamp + 3000 * step, at=now))
             assert numbers is not None
             sent.append(numbers)
             now += 1 / 30
-        assert line.map(packet(start - 1, stamp), now) is None, "from before the change"
+        assert line.map(packet(start - 1, stamp, at=now)) is None, "from before the change"
     for (a, s), (b, t) in zip(sent, sent[1:], strict=False):
         assert sequence_delta(b, a) == 1
         assert 1 <= timestamp_delta(t, s) <= 6100
@@ -137,17 +94,17 @@ def test_continuity_over_changing_sources() -> None:
 
 def test_a_long_stream_keeps_its_distance() -> None:
     line = Continuity(0, 0, 90_000)
-    line.begin(packet(100), 0.0)
+    line.begin(packet(100))
     for n in range(100, 70_100):
-        numbers = line.map(packet(n & 0xFFFF), 0.0)
+        numbers = line.map(packet(n & 0xFFFF))
         assert numbers is not None and numbers[0] == (n - 100) & 0xFFFF
 
 
 @given(st.permutations(range(20)))
 def test_resending_uses_the_first_numbers(order: list[int]) -> None:
     line = Continuity(1000, 0, 90_000)
-    line.begin(packet(0), 0.0)
-    given_out = {n: line.map(packet(n, n * 10), 0.0) for n in [0, *(n for n in order if n)]}
+    line.begin(packet(0))
+    given_out = {n: line.map(packet(n, n * 10)) for n in [0, *(n for n in order if n)]}
     assert len(set(given_out.values())) == 20
     for n, numbers in given_out.items():
         assert numbers is not None

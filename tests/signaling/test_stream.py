@@ -49,13 +49,20 @@ def uplink(wire: Wire, later: Clockwork, kind: str = "video") -> Uplink:
         sender_clock=SenderClock(),
         on_started=lambda: None,
     )
-    made.payload_type = 96
+    made.open({96: "vp8" if kind == "video" else "opus"}, {})
     return made
+
+
+def give(source: Uplink, packet: Packet) -> None:
+    """The packet comes in on the uplink's main stream."""
+    layer = source.stream(packet.ssrc)
+    assert layer is not None
+    layer.receive(packet)
 
 
 def viewer(wire: Wire, extensions: dict[str, int] | None = None) -> Downlink:
     made = Downlink("video", mid="1", ssrc=500, sequence=1000, timestamp=0, wire=wire)
-    made.open(120, extensions or {})
+    made.open({"vp8": 120}, extensions or {})
     return made
 
 
@@ -71,7 +78,7 @@ def test_forwarding_starts_with_a_key_frame_and_patches_the_header() -> None:
     source, sink = uplink(up, Clockwork()), viewer(down, {SEND_TIME_URI: 4})
     sink.attach(source, 0)
     for one in frames(50, 10, key=3):
-        source.receive(one)
+        give(source, one)
     assert [one.sequence for one in down.rtp] == list(range(1000, 1007))
     assert {(one.ssrc, one.payload_type) for one in down.rtp} == {(500, 120)}
     assert [list(one.extensions())[0][0] for one in down.rtp] == [4] * 7
@@ -83,7 +90,7 @@ def test_nack_is_answered_with_the_same_bytes() -> None:
     source, sink = uplink(Wire(), Clockwork()), viewer(down, {SEND_TIME_URI: 4})
     sink.attach(source, 0)
     for one in frames(65_530, 20):
-        source.receive(one)
+        give(source, one)
     sent = {one.sequence: one.data for one in down.rtp}
     down.rtp.clear()
     sink.resend([1003, 1010, 1200, 900], 1.0)
@@ -95,7 +102,7 @@ def test_resending_has_a_budget() -> None:
     source, sink = uplink(Wire(), Clockwork()), viewer(down)
     sink.attach(source, 0)
     for one in frames(0, 20):
-        source.receive(one)
+        give(source, one)
     down.rtp.clear()
     for _ in range(100):
         sink.resend(list(range(1000, 1020)), 1.0)
@@ -111,12 +118,12 @@ def test_missing_packets_are_asked_for_and_forwarded_when_they_come() -> None:
     for one in packets:
         one.arrival += now
     for one in packets[:4] + packets[6:]:
-        source.receive(one)
+        give(source, one)
     later.run()
     (asked,) = (one for one in up.rtcp if isinstance(one, rtcp.Nack))
     assert list(asked.lost) == [4, 5]
     for one in packets[4:6]:
-        source.receive(one)
+        give(source, one)
     assert sorted(one.sequence for one in down.rtp) == list(range(1000, 1010))
     later.run()
     assert not later.waiting, "nothing missing, nothing left to do"
@@ -125,7 +132,7 @@ def test_missing_packets_are_asked_for_and_forwarded_when_they_come() -> None:
 def test_key_frames_are_asked_for_at_most_twice_a_second() -> None:
     up, later = Wire(), Clockwork()
     source = uplink(up, later)
-    source.receive(frames(0, 1)[0])
+    give(source, frames(0, 1)[0])
     for _ in range(20):
         source.request_keyframe(time.monotonic())
     assert sum(isinstance(one, rtcp.KeyframeRequest) for one in up.rtcp) == 1
@@ -140,11 +147,11 @@ def test_a_change_of_source_leaves_no_gap() -> None:
     sink = viewer(down)
     sink.attach(first, 0)
     for one in frames(10, 5):
-        first.receive(one)
+        give(first, one)
     sink.attach(second, 1)
     for one in frames(40_000, 8, key=3):
-        second.receive(one)
-    first.receive(frames(10, 7)[6])
+        give(second, one)
+    give(first, frames(10, 7)[6])
     numbers = [one.sequence for one in down.rtp]
     assert all(sequence_delta(b, a) == 1 for a, b in itertools.pairwise(numbers))
     assert len(numbers) == 10
@@ -154,11 +161,11 @@ def test_the_tap_gives_frames_with_media_time() -> None:
     up, got = Wire(), list[tuple[Frame, int]]()
     source = uplink(up, Clockwork())
     for one in frames(0, 5):
-        source.receive(one)
+        give(source, one)
     source.tap(lambda frame, at: got.append((frame, at)), 0.2)
     assert any(isinstance(one, rtcp.KeyframeRequest) for one in up.rtcp)
     for one in frames(0, 12, key=7)[5:]:
-        source.receive(one)
+        give(source, one)
     assert [frame.keyframe for frame, _ in got] == [True] + [False] * 4
     assert [at for _, at in got] == [233_333, 266_666, 300_000, 333_333, 366_666]
 
@@ -178,13 +185,13 @@ def test_reports_keep_sound_and_picture_on_one_clock() -> None:
             on_started=lambda: None,
         )
         link.uplinks[kind] = source
-        link.open_uplink(kind, 96, [7], {})
+        link.open_uplink(kind, {96: "opus" if kind == "audio" else "vp8"}, [7], {})
         down = Downlink(kind, mid=kind, ssrc=ssrc, sequence=0, timestamp=ssrc * 1000, wire=wire)
-        down.open(111, {})
+        down.open({source.codec: 111}, {})
         link.downlinks[ssrc] = down
         down.attach(source, 0)
         for n in range(30):
-            source.receive(packet(n, n * rate // 50, b"\x10\0x", at=1 + n * 0.02, marker=1))
+            give(source, packet(n, n * rate // 50, b"\x10\0x", at=1 + n * 0.02, marker=1))
     reports = list(rtcp.parse(link.reports(99, 1.58)))
     senders = {one.ssrc: one for one in reports if isinstance(one, rtcp.SenderReport)}
     assert senders[1].ntp == senders[2].ntp
@@ -210,7 +217,7 @@ def test_round_trip_from_a_report_block() -> None:
 def test_an_unknown_ssrc_finds_its_stream() -> None:
     link, wire = Link(lambda at: int(at * 1e6)), Wire()
     source = link.uplinks["1"] = uplink(wire, Clockwork())
-    link.open_uplink("1", 96, [], {})
+    link.open_uplink("1", {96: "vp8"}, [], {})
     assert not link.is_stream(7)
     link.received_rtp(frames(0, 1)[0].data, 0)
     assert link.is_stream(7) and source.ssrc == 7
