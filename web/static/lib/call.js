@@ -112,7 +112,7 @@ export class Call {
       socket.on("quality", (message) => this.#emit("quality", message)),
       socket.on("silence", (message) => this.#emit("silence", message)),
       socket.on("resumed", (message) => this.#emit("resumed", message)),
-      socket.on("renew", () => this.#connect()),
+      socket.on("renew", () => this.#enter()),
       socket.on("layers", ({ low }) => this.#setLow(low)),
       socket.on("error", (message) => this.#emit("error", message)),
     ]
@@ -185,6 +185,7 @@ export class Call {
     return () => listeners.delete(listener)
   }
 
+  /** Before each connection: what relays ask for is good for minutes only. */
   #enter() {
     this.#become("joining")
     this.#socket.send({ type: "join", room: this.#room })
@@ -315,7 +316,7 @@ export class Call {
   #expect(wait) {
     clearTimeout(this.#alarm)
     this.#alarm = setTimeout(() => {
-      if (this.#socket.condition === "open" && this.condition !== "left") this.#connect()
+      if (this.#socket.condition === "open" && this.condition !== "left") this.#enter()
     }, wait)
   }
 
