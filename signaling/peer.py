@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from aiortc import RTCRtpTransceiver, RTCSessionDescription
 
+from signaling.codecs import VideoCodec
 from signaling.forward import ForwardingConnection, name_streams
 from signaling.frames import SenderClock
 from signaling.presence import Kind, Track
 from signaling.sdp import OfferRefused, Section, checked_offer, tuned_answer, without_candidates
-from signaling.stream import Downlink, Link, Uplink
+from signaling.stream import NOTHING, Downlink, Link, Uplink
 
 __all__ = ["OfferRefused", "Peer", "close_all"]
 
@@ -53,9 +54,11 @@ class Peer:
         media_time: Callable[[float], int],
         on_change: Callable[[], None],
         on_media: Callable[[Track], None],
+        video_codec: VideoCodec = "vp8",
     ) -> None:
         """`media_time` turns monotonic seconds into microseconds of the room.
 
+        `video_codec` is preferred where the browser offers both.
         `on_change` is called when the connection comes up and when it is gone; `on_media` when
         the first sound and the first picture begin.
         """
@@ -73,7 +76,7 @@ class Peer:
         self._link = Link(media_time)
         self._own_ssrc = 0
         self._connected_at: float | None = None
-        self._connection = ForwardingConnection(addresses, self._link)
+        self._connection = ForwardingConnection(addresses, self._link, video_codec)
         self._connection.on("connectionstatechange", self._state_changed)
         self._deadline: asyncio.TimerHandle | None = None
         _open.add(self)
@@ -97,7 +100,7 @@ class Peer:
             raise OfferRefused("bad_offer", "The offer cannot be answered.") from error
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(CONNECT_DEADLINE_S, self._give_up)
-        return tuned_answer(self._connection.localDescription.sdp)
+        return tuned_answer(self._connection.localDescription.sdp, sections)
 
     def _lay_out(self, sections: list[Section], tracks: list[Track]) -> None:
         """Make the streams the offer has room for."""
@@ -172,16 +175,24 @@ class Peer:
         kbps = sum(one.throughput.bps for one in self.uplinks.values()) / 1000
         loss = max((one.loss for one in self.uplinks.values()), default=0.0)
         trip = self._link.round_trip_s
+        now = time.monotonic()
+        measured = {track: one.measure(now) for track, one in self.uplinks.items()}
+        sound, video = measured.get("audio", NOTHING), measured.get("video", NOTHING)
         return Arriving(
             kbps=round(kbps, 1),
             loss=round(loss, 4),
             rtt_ms=round(trip * 1000, 1) if trip is not None else None,
-            width=0,
-            height=0,
-            fps=0.0,
-            sound=None,
-            frozen_s=0.0,
+            width=video.width or 0,
+            height=video.height or 0,
+            fps=video.fps or 0.0,
+            sound=sound.sound,
+            frozen_s=video.frozen_s or 0.0,
         )
+
+    @property
+    def receivable(self) -> frozenset[str]:
+        """The video codecs the browser can be sent; empty before the connection is up."""
+        return self._link.receivable
 
     @property
     def dropped(self) -> dict[str, int]:

@@ -12,10 +12,10 @@ from signaling.downlink import SEND_TIME_URI, WALL_CLOCK, Downlink
 from signaling.layer import Layer
 from signaling.line import Line
 from signaling.rtp import Packet
-from signaling.uplink import LEVEL_URI, RID_URI, Arrival, Uplink
+from signaling.uplink import LEVEL_URI, NOTHING, RID_URI, Arrival, Uplink
 
 __all__ = [
-    "LEVEL_URI", "MID_URI", "RID_URI", "SEND_TIME_URI", "WALL_CLOCK",
+    "LEVEL_URI", "MID_URI", "NOTHING", "RID_URI", "SEND_TIME_URI", "WALL_CLOCK",
     "Arrival", "Downlink", "Link", "Uplink",
 ]  # fmt: skip
 

@@ -37,6 +37,9 @@ class Arrival(NamedTuple):
     frozen_s: float | None
 
 
+NOTHING = Arrival(None, None, None, None, None)
+
+
 class Uplink:
     """One track of a browser: a main stream, and a low one while simulcast is on."""
 
