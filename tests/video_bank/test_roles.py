@@ -39,6 +39,7 @@ TABLE = {
     "GET /visit": "customer",
     "GET /staff": STAFF,
     "GET /teller": SERVING,
+    "GET /supervise": "supervisor",
     "GET /review": "reviewer",
     "GET /admin": "reviewer admin",
     "GET /ws": SIGNED_IN,

@@ -51,6 +51,7 @@ routes = [
     Route("GET", "/staff/sign-in", None, page("sign_in", "sign_in.html", "staff")),
     Route("GET", "/staff", Permission.OWN_ACCOUNT, page("staff", "staff.html", "staff")),
     Route("GET", "/teller", Permission.SERVE, page("teller", "teller.html", "staff")),
+    Route("GET", "/supervise", Permission.SUPERVISE, page("supervise", "supervise.html", "staff")),
     Route("GET", "/review", Permission.REVIEW, page("review", "review.html", "staff")),
     Route("GET", "/admin", Permission.AUDIT, page("admin", "admin.html", "staff")),
     Route("GET", "/api/health", None, health),

@@ -10,6 +10,7 @@ from video_bank.permissions import Permission
 from video_bank.sessions import text
 from video_bank.views.participation import assisting, attending, own
 from video_bank.views.route import Route, body, field, optional
+from video_bank.views.teller import catalogue
 
 
 async def colleagues(request: web.Request) -> web.Response:
@@ -122,7 +123,8 @@ async def quality(request: web.Request) -> web.Response:
 
 async def overview(request: web.Request) -> web.Response:
     """The whole floor."""
-    return web.json_response(await request.app[SUPERVISION].overview())
+    floor = await request.app[SUPERVISION].overview()
+    return web.json_response({**floor, "businesses": catalogue(request.app)})
 
 
 async def supervise(request: web.Request) -> web.Response:
