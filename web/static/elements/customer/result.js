@@ -13,6 +13,7 @@ const LOOKS = {
   pending: { kind: "", picture: "clock" },
   ended: { kind: "", picture: "info" },
   abandoned: { kind: "", picture: "info" },
+  guest_over: { kind: "", picture: "check" },
   stepped_out: { kind: "", picture: "exit" },
   interrupted: { kind: "look", picture: "alert" },
 }
@@ -61,8 +62,8 @@ export class ResultStep extends Step {
     const shown = JSON.stringify([state, decision, end_reason, session.checks, session.rated])
     if (shown === this.#shown) return // what the customer is just writing must not be wiped away
     this.#shown = shown
-    const key = outcome(session)
-    this.#checks.hidden = state === "abandoned" || key === "stepped_out"
+    const key = this.visit.guest ? guestOutcome(session) : outcome(session)
+    this.#checks.hidden = state === "abandoned" || this.visit.guest
     const { kind, picture } = LOOKS[key]
     fill(
       this.#head,
@@ -162,8 +163,12 @@ export class ResultStep extends Step {
 }
 
 /** @param {import("../../lib/visit.js").Session} session */
-function outcome({ state, decision, end_reason }) {
-  if (end_reason === "stepped_out") return end_reason
+function guestOutcome({ end_reason }) {
+  return end_reason === "stepped_out" ? "stepped_out" : "guest_over"
+}
+
+/** @param {import("../../lib/visit.js").Session} session */
+function outcome({ state, decision }) {
   if (state === "abandoned" || state === "interrupted") return state
   if (decision && decision.verdict in LOOKS) return decision.verdict
   return state === "closed" ? "ended" : "pending"

@@ -13,11 +13,23 @@ import { known, t } from "../../lib/i18n.js"
  * @property {string[]} skills
  */
 
-/** @returns {Promise<Colleague[]>} the free ones first */
+const SERVING = ["teller", "loan_officer", "expert"]
+const FREE = ["ready", "away"]
+
+/** @returns {Promise<Colleague[]>} who serves customers, the free ones first */
 export async function colleagues() {
   /** @type {Colleague[]} */
   const found = await get("/api/colleagues")
-  return found.sort((a, b) => Number(b.state === "ready") - Number(a.state === "ready") || a.name.localeCompare(b.name))
+  const serving = found.filter(({ role }) => SERVING.includes(role))
+  return serving.sort((a, b) => Number(b.state === "ready") - Number(a.state === "ready") || a.name.localeCompare(b.name))
+}
+
+/**
+ * Whether a ring can reach them: away means no new customers, not gone.
+ * @param {Colleague} colleague
+ */
+export function isFree({ state }) {
+  return FREE.includes(state)
 }
 
 /** @param {string} state of a desk */

@@ -90,6 +90,7 @@ class TellerConsole extends Live {
     notice("offered", (offer) => this.#parts.incoming.show(offer))
     notice("offer_withdrawn", (data) => this.#withdrawn(data))
     notice("invited", (invitation) => this.#parts.incoming.show({ ...invitation, invited: true }))
+    notice("invite_withdrawn", () => this.#withdrawn({ reason: "invitation" }))
     notice("session", (data) => this.#sessionChanged(data))
     notice("people", (data) => this.#changed(data.session))
     notice("transfer", ({ state }) => this.#transferred(state))
@@ -142,7 +143,9 @@ class TellerConsole extends Live {
     this.#state = desk.state
     this.#parts.status.show(desk)
     this.#parts.room.show(desk)
+    const [invitation] = desk.session ? [] : (desk.invited ?? [])
     if (desk.offer) this.#parts.incoming.show(desk.offer)
+    else if (invitation) this.#parts.incoming.show({ ...invitation, invited: true })
     else this.#parts.incoming.hide()
     if (desk.session) await this.#open(desk.session)
     else this.#idle()
@@ -273,7 +276,7 @@ class TellerConsole extends Live {
  * @param {SessionView} view
  */
 function isMine({ you, teller }) {
-  return !you || you.id === teller?.id
+  return teller?.id ? you.id === teller.id : you?.role === "teller"
 }
 
 customElements.define("teller-console", TellerConsole)

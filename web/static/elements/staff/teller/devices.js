@@ -4,14 +4,15 @@ const CAMERA = { width: { ideal: 960 }, height: { ideal: 540 }, frameRate: { ide
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true }
 
 /**
- * The teller's camera and microphone. A customer must at least hear the bank: without a microphone
+ * The camera and microphone of somebody of the bank. A customer must at least hear the bank: without a microphone
  * there is nothing, without a camera the teller is told.
+ * @param {boolean} [seen] false for a voice alone
  * @returns {Promise<{media: MediaStream|null, problem: string}>}
  */
-export async function openDevices() {
+export async function openDevices(seen = true) {
   if (!navigator.mediaDevices) return { media: null, problem: t("teller.devices_insecure") }
-  const both = await ask({ audio: MICROPHONE, video: CAMERA })
-  if (both instanceof MediaStream) return { media: both, problem: "" }
+  const wished = await ask({ audio: MICROPHONE, video: seen && CAMERA })
+  if (wished instanceof MediaStream) return { media: wished, problem: "" }
   const voice = await ask({ audio: MICROPHONE })
   if (voice instanceof MediaStream) return { media: voice, problem: t("teller.no_camera") }
   const refused = voice.name === "NotAllowedError"

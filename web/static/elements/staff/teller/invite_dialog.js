@@ -3,7 +3,7 @@
 import { post } from "../../../lib/api.js"
 import { el, fill, icon } from "../../../lib/html.js"
 import { t, when } from "../../../lib/i18n.js"
-import { colleagueLine, colleagues } from "../colleagues.js"
+import { colleagueLine, colleagues, isFree } from "../colleagues.js"
 import { copyable } from "../copyable.js"
 import { open } from "../dialog.js"
 import { attempt, tell } from "../tell.js"
@@ -28,7 +28,7 @@ export async function openInvite(session) {
   const lines = found.map((one) => {
     const button = el("button", { type: "button", class: "button small", onclick: invite(one) }, t("join.ring"))
     button.setAttribute("aria-label", t("join.ring_one", { name: one.name }))
-    button.disabled = one.state === "talking" || one.state === "ringing"
+    button.disabled = !isFree(one)
     return el("li", {}, el("span", { class: "choice-line" }, ...colleagueLine(one)), button)
   })
   fill(list, ...(lines.length ? lines : [el("li", { class: "quiet small" }, t("transfer.nobody"))]))
@@ -54,8 +54,8 @@ function guestForm(session) {
   const form = el(
     "form",
     { class: "guest-form" },
-    el("label", { class: "field" }, el("span", { class: "label" }, t("invite.name")), name),
-    el("label", { class: "field" }, el("span", { class: "label" }, t("invite.phone")), phone),
+    el("label", { class: "field" }, el("span", { class: "label" }, t("join.guest_name")), name),
+    el("label", { class: "field" }, el("span", { class: "label" }, t("join.guest_phone")), phone),
     el("button", { class: "button" }, icon("link"), t("invite.create")),
   )
   form.addEventListener("submit", async (event) => {

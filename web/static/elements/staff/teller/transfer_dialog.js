@@ -3,7 +3,7 @@
 import { post } from "../../../lib/api.js"
 import { el, fill } from "../../../lib/html.js"
 import { t } from "../../../lib/i18n.js"
-import { colleagueLine, colleagues } from "../colleagues.js"
+import { colleagueLine, colleagues, isFree } from "../colleagues.js"
 import { open } from "../dialog.js"
 import { attempt } from "../tell.js"
 
@@ -47,7 +47,7 @@ async function choices(list) {
     list,
     el("legend", { class: "unseen" }, t("transfer.to")),
     option("", true, [el("span", { class: "name" }, t("transfer.next")), el("span", { class: "quiet small" }, t("transfer.next_about"))]),
-    ...found.map((one) => option(one.id, one.state === "ready", colleagueLine(one))),
+    ...found.map((one) => option(one.id, isFree(one), colleagueLine(one))),
     found.length === 0 && el("p", { class: "quiet small" }, t("transfer.nobody")),
   )
   if (!list.querySelector("input:checked")) list.querySelector("input")?.setAttribute("checked", "")
