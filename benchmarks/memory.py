@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.process import resident_mb
 from kyc.check import Finding
 from kyc.worker import Inference
 
@@ -31,13 +32,6 @@ def models_directory(scratch: Path) -> Path:
         ready = scratch / "models"
         subprocess.run([sys.executable, "-m", "kyc", "setup", "--models", str(ready)], check=True)
     return ready
-
-
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process now."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    kib = int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
-    return kib / 1024
 
 
 def serving_mb(scratch: Path, models: Path) -> float:

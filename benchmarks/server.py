@@ -1,0 +1,195 @@
+"""The server under measurement: rooms and recorders wired as the product wires them, no bank.
+
+``python -m benchmarks.server`` is started by the other benchmarks.  It prints one JSON line with
+its port and serves until its standard input ends:
+
+    GET  /ws?room=…&id=…   signalling, as the product's pages use it
+    GET  /figures          tasks, sessions, frames lost by recorders, their threads
+    POST /end?room=…       closes a session; answers with its recording and the key to it
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from benchmarks.process import settle_on
+from recordings import FileSigner, LocalStore, Recorder, new_dek, new_part_id
+from signaling import peer
+from signaling.room import EncodedFrame, Room
+from signaling.socket import Caller, Connection, Entry, Refused, serve
+
+KEY_FRAME_S = 5.0
+"As in the product: so often a recorded participant is asked for a key frame."
+
+
+@dataclass
+class Session:
+    """A room, and its recording if there is one."""
+
+    room: Room
+    recorder: Recorder | None
+    dek: bytes
+    streams: dict[str, int] = field(default_factory=dict)
+
+    def record(self, frame: EncodedFrame) -> None:
+        """Hand a frame to the recorder."""
+        assert self.recorder is not None
+        stream = self.streams[frame.participant]
+        self.recorder.frame(stream, frame.kind, frame.time_us, frame.data, frame.keyframe)
+
+    def welcome(self, participant: str) -> None:
+        """Record whoever comes."""
+        if self.recorder is not None and participant not in self.streams:
+            self.streams[participant] = self.recorder.stream(participant)
+            self.room.subscribe(participant, self.record)
+
+
+class Server:
+    """Every session; the gate of the WebSockets."""
+
+    def __init__(self, address: str, directory: Path | None) -> None:
+        """Without a `directory` nothing is recorded."""
+        self._address = address
+        self._store = LocalStore(directory) if directory else None
+        self._signer = FileSigner.load_or_create(directory / "keys") if directory else None
+        self._sessions: dict[str, Session] = {}
+        self._opening = asyncio.Lock()
+        self._failures: list[str] = []
+
+    def app(self) -> web.Application:
+        """The routes of the module's text."""
+        app = web.Application()
+        app.router.add_get("/ws", self._ws)
+        app.router.add_get("/figures", self._figures)
+        app.router.add_post("/end", self._end)
+        return app
+
+    async def _ws(self, request: web.Request) -> web.StreamResponse:
+        return await serve(request, self)
+
+    async def admit(self, request: web.Request) -> Caller:
+        """Anybody."""
+        name = request.query.get("id", "")
+        if not name:
+            raise Refused("not_signed_in", 401)
+        return Caller(name, name, name)
+
+    async def connected(self, connection: Connection) -> None:
+        """Nothing to prepare."""
+
+    async def disconnected(self, connection: Connection) -> None:
+        """Nothing to clear."""
+
+    async def enter(self, caller: Caller, room: str) -> Entry:
+        """The room of that name; the first to come opens it, and its recording before it."""
+        async with self._opening:
+            session = self._sessions.get(room)
+            if session is None:
+                session = self._sessions[room] = await self._open(room)
+        session.welcome(caller.id)
+        return Entry(session.room, caller.id, caller.role, caller.name)
+
+    async def _open(self, name: str) -> Session:
+        dek = new_dek()
+        recorder = None
+        if self._store is not None and self._signer is not None:
+            header = {
+                "part_id": new_part_id(), "session": name, "part": 1, "previous": None,
+                "key_id": "benchmark",
+            }  # fmt: skip
+            recorder = await Recorder.open(
+                self._store, f"{name}.vbr", header=header, dek=dek, signer=self._signer,
+                on_failure=lambda error: self._failures.append(str(error)),
+            )  # fmt: skip
+        return Session(Room(name, addresses=(self._address,)), recorder, dek)
+
+    async def ask_for_key_frames(self) -> None:
+        """As the product does while it records; runs until cancelled."""
+        while True:
+            await asyncio.sleep(KEY_FRAME_S)
+            for session in list(self._sessions.values()):
+                for participant in session.streams:
+                    session.room.request_keyframe(participant)
+
+    async def _figures(self, request: web.Request) -> web.StreamResponse:
+        if "collect" in request.query:
+            gc.collect()
+        recorders = [
+            thread.native_id for thread in threading.enumerate() if "recorder" in thread.name
+        ]
+        return web.json_response(
+            {
+                "sessions": len(self._sessions),
+                "tasks": len(asyncio.all_tasks()),
+                "failures": self._failures,
+                "recorder_threads": recorders,
+                "at": time.monotonic(),
+            }
+        )
+
+    async def _end(self, request: web.Request) -> web.StreamResponse:
+        session = self._sessions.pop(request.query["room"])
+        await session.room.close()
+        if session.recorder is None:
+            return web.json_response({})
+        sealed = await session.recorder.finish()
+        return web.json_response({"part": sealed.name, "dek": session.dek.hex()})
+
+    async def close(self) -> None:
+        """Close what is left."""
+        for session in list(self._sessions.values()):
+            await session.room.close()
+            if session.recorder is not None:
+                await session.recorder.finish()
+        await peer.close_all()
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Serve until standard input ends."""
+    server = Server(options.address, options.record)
+    runner = web.AppRunner(server.app(), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, options.address, 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    asking = asyncio.create_task(server.ask_for_key_frames())
+    print(json.dumps({"port": port}), flush=True)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    reader = threading.Thread(
+        target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(ended.set)), daemon=True
+    )
+    reader.start()
+    await ended.wait()
+    asking.cancel()
+    await server.close()
+    await runner.cleanup()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--record", type=Path, help="directory of the recordings")
+    parser.add_argument("--core", type=int, help="stay on this core")
+    parser.add_argument("--realtime", action="store_true", help="before others on that core")
+    options = parser.parse_args()
+    if options.core is not None:
+        settle_on(options.core, realtime=options.realtime)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
