@@ -43,7 +43,7 @@ async def test_the_idlest_teller_is_rung_and_told_of_the_customer(counter: Count
     session = await counter.join(await counter.customer())
     async with counter.bus.subscribe(f"staff:{first}") as told:
         await counter.line.sync()
-        events = [event async for event in _some(told, 2)]
+        events = [event async for event in some(told, 2)]
     offers = [event["data"] for event in events if event["topic"] == "offered"]
     assert [offer["session"] for offer in offers] == [session]
     assert offers[0]["business"] == "identification" and offers[0]["ring_s"] == 20
@@ -111,14 +111,14 @@ async def test_places_and_estimates_are_told_truthfully(counter: Counter) -> Non
         await counter.join(customer)
     async with counter.bus.subscribe(f"customer:{customers[1]}") as told:
         await counter.line.sync()
-        (event,) = [event async for event in _some(told, 1)]
+        (event,) = [event async for event in some(told, 1)]
     assert event["data"] == {"place": 2, "estimate_s": None, "open": False}
     assert await counter.line.estimate_for_next() is None
     summary = await counter.line.summary()
     assert summary["waiting"] == 2 and summary["by_business"][0]["waiting"] == 2
 
 
-async def _some(events: Subscription, count: int) -> AsyncIterator[Event]:
+async def some(events: Subscription, count: int) -> AsyncIterator[Event]:
     """The next events of a subscription."""
     async for _, event in events:
         yield event
