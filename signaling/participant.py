@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from signaling import messages
+from signaling.codecs import VideoCodec
+from signaling.frames import Frame
 from signaling.peer import Peer
 from signaling.presence import Kind, Standing, Track, concerns, knows
 from signaling.rate import signal_level
-from signaling.stream import Downlink
+from signaling.stream import Downlink, Uplink
+
+log = logging.getLogger(__name__)
 
 KINDS: tuple[Kind, Kind] = ("audio", "video")
 
@@ -66,6 +71,8 @@ class Participant:
     silent: bool = False
     low_layer: bool = False
     "Whether the page was asked for the small layer of its camera."
+    renewing: bool = False
+    "Whether the page was asked for a new offer and has not made it yet."
     shown: dict[str, int] = field(default_factory=dict)
     "Whom this participant sees: id -> index of the media pair."
     last_view: object = None
@@ -97,6 +104,51 @@ class Participant:
         for person in others:
             if person not in self.shown and free:
                 self.shown[person] = free.pop(0)
+
+    def ask_layers(self) -> None:
+        """Let the page send the small layer of its camera while a viewer's line needs it."""
+        camera = self.peer.uplinks.get("video") if self.peer is not None else None
+        low = camera is not None and camera.low_wanted
+        if low != self.low_layer:
+            self.low_layer = low
+            self.send(messages.Layers(low))
+
+    def ask_renewal(self, codec: VideoCodec) -> None:
+        """Ask once for a new offer if the page could send this codec and sends another."""
+        peer = self.peer
+        if peer is None or self.renewing or codec not in peer.codecs or codec == peer.video_codec:
+            return
+        self.renewing = True
+        self.send(messages.Renew("codec"))
+
+    def tap(self, subscribers: list[Subscriber], now: float) -> None:
+        """Let frames be put together while somebody subscribes, and only then."""
+        if self.peer is None:
+            return
+        wanted = bool(subscribers)
+        for track, uplink in self.peer.uplinks.items():
+            if wanted != uplink.tapped:
+                uplink.tap(self._giver(track, uplink, subscribers) if wanted else None, now)
+
+    def _giver(
+        self, track: Track, uplink: Uplink, subscribers: list[Subscriber]
+    ) -> Callable[[Frame, int], None]:
+        kind: Kind = "audio" if track == "audio" else "video"
+        screen = track == "screen"
+
+        def give(frame: Frame, time_us: int) -> None:
+            time_us = max(time_us, self.last_time_us.get(track, -1) + 1)
+            self.last_time_us[track] = time_us
+            encoded = EncodedFrame(
+                self.id, kind, uplink.codec, frame.data, time_us, frame.keyframe, screen
+            )
+            for subscriber in tuple(subscribers):
+                try:
+                    subscriber(encoded)
+                except Exception:
+                    log.exception("x subscriber of a %s", track)
+
+        return give
 
     def quality(self, peer: Peer) -> messages.Quality:
         """How well this person's media arrives."""

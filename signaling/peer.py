@@ -68,6 +68,10 @@ class Peer:
         "Places where another person can be shown: the n-th audio and video section each."
         self.screen: Downlink | None = None
         "Where the screen shared in the room can be shown."
+        self.codecs: frozenset[str] = frozenset()
+        "Video codecs the browser can speak; empty if it has no video."
+        self.video_codec = video_codec
+        "The one it was asked to send."
         self.connected = False
         self.closed = False
         self._media_time = media_time
@@ -88,6 +92,9 @@ class Peer:
         """
         sections = checked_offer(offer)
         tracks = _tracks(sections, screen_mid)
+        self.codecs = next((one.codecs for one in sections if one.kind == "video"), frozenset())
+        if self.codecs and self.video_codec not in self.codecs:
+            self.video_codec = "h264" if "h264" in self.codecs else "vp8"
         description = RTCSessionDescription(without_candidates(offer), "offer")
         try:
             await self._connection.setRemoteDescription(description)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from signaling import messages
-from signaling.frames import Frame
+from signaling.codecs import VideoCodec
 from signaling.ice import LOOPBACK
 from signaling.messages import Malformed
 from signaling.participant import EncodedFrame, Listener, Participant, Subscriber
@@ -64,6 +64,8 @@ class Room:
         self.name = name
         self.participants: dict[str, Participant] = {}
         self.held: frozenset[str] = frozenset()
+        self.video_codec: VideoCodec = "vp8"
+        "What pages are asked to send: VP8 until somebody comes who cannot."
         self.sharer: str | None = None
         "Who shares the screen now."
         self._addresses = tuple(addresses)
@@ -177,6 +179,7 @@ class Room:
             media_time=self._media_time,
             on_change=lambda: self._peer_changed(participant, peer),
             on_media=lambda track: self._on_media(participant, track),
+            video_codec=self.video_codec,
         )
         try:
             answer = await peer.answer(sdp, screen_mid)
@@ -188,7 +191,8 @@ class Room:
             self._retire(peer)
             raise OfferRefused("not_in_a_room", "You have left the room.")
         former, person.peer = person.peer, peer
-        person.shown, person.low_layer = {}, False
+        person.shown, person.low_layer, person.renewing = {}, False, False
+        self._agree_codec(peer)
         self._retire(former)
         return answer
 
@@ -308,7 +312,8 @@ class Room:
         for person in people:
             person.place(people)
             self._link(person)
-            self._tap(person)
+            person.tap(self._subscribers.get(person.id, []), time.monotonic())
+            person.ask_renewal(self.video_codec)
         for person in people:
             person.tell_view(people, self.sharer)
 
@@ -334,36 +339,14 @@ class Room:
         )
         return source.peer.uplinks.get(track) if goes else None
 
-    def _tap(self, person: Participant) -> None:
-        """Let frames be put together while somebody subscribes, and only then."""
-        if person.peer is None:
+    def _agree_codec(self, newcomer: Peer) -> None:
+        """Go over to a video codec the newcomer can speak, if all others can."""
+        if not newcomer.codecs or self.video_codec in newcomer.codecs:
             return
-        wanted = bool(self._subscribers.get(person.id))
-        for track, uplink in person.peer.uplinks.items():
-            if wanted != uplink.tapped:
-                tap = self._frame_handler(person, track, uplink) if wanted else None
-                uplink.tap(tap, time.monotonic())
-
-    def _frame_handler(
-        self, person: Participant, track: Track, uplink: Uplink
-    ) -> Callable[[Frame, int], None]:
-        subscribers = self._subscribers[person.id]
-        kind: Kind = "audio" if track == "audio" else "video"
-        screen = track == "screen"
-
-        def handle(frame: Frame, time_us: int) -> None:
-            time_us = max(time_us, person.last_time_us.get(track, -1) + 1)
-            person.last_time_us[track] = time_us
-            encoded = EncodedFrame(
-                person.id, kind, uplink.codec, frame.data, time_us, frame.keyframe, screen
-            )
-            for subscriber in tuple(subscribers):
-                try:
-                    subscriber(encoded)
-                except Exception:
-                    log.exception("x subscriber of %s", self.name)
-
-        return handle
+        peers = [person.peer for person in self.participants.values() if person.peer is not None]
+        common = newcomer.codecs.intersection(*(peer.codecs for peer in peers if peer.codecs))
+        if common:
+            self.video_codec = "h264" if "h264" in common else "vp8"
 
     # --- telling --------------------------------------------------------------------------
 
@@ -404,6 +387,7 @@ class Room:
                 try:
                     if person.peer is not None:
                         person.peer.report(now)
+                    person.ask_layers()
                     # Of one who listens nothing is expected.
                     if person.standing.presence != "listening":
                         self._watch(person, now)

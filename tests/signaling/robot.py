@@ -8,7 +8,7 @@ import json
 import math
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,9 +23,11 @@ from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCPeerConnection,
+    RTCRtpSender,
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from signaling.room import Room
 from signaling.socket import Caller, Connection, Entry, Refused, serve
@@ -132,9 +134,16 @@ class Robot:
         return joined
 
     async def call(
-        self, extra_pairs: int = 0, sends: bool = True, screen: bool = False
+        self,
+        extra_pairs: int = 0,
+        sends: bool = True,
+        screen: bool = False,
+        video: Sequence[str] = (),
     ) -> RTCPeerConnection:
-        """A new connection, up and running; with a section for screens if wished."""
+        """A new connection, up and running; with a section for screens if wished.
+
+        `video` are the codecs it offers, else all it has in the server's order.
+        """
         self.calls += 1
         # with another policy aiortc leaves a second video section on a transport it has closed
         bundled = RTCBundlePolicy.MAX_BUNDLE
@@ -149,6 +158,9 @@ class Robot:
             connection.addTransceiver("audio", "recvonly")
             connection.addTransceiver("video", "recvonly")
         self.screen = connection.addTransceiver("video", "sendrecv") if screen else None
+        for transceiver in connection.getTransceivers():
+            if transceiver.kind == "video" and video:
+                transceiver.setCodecPreferences(_capabilities(video))
         await connection.setLocalDescription(await connection.createOffer())
         mid = self.screen.mid if self.screen is not None else None
         sdp = connection.localDescription.sdp
@@ -207,6 +219,11 @@ class Robot:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _capabilities(names: Sequence[str]) -> list[RTCRtpCodecCapability]:
+    known = RTCRtpSender.getCapabilities("video").codecs
+    return [one for name in names for one in known if one.name == name]
 
 
 async def until(true: Callable[[], object], wait: float = 10) -> None:

@@ -6,7 +6,10 @@ import asyncio
 import itertools
 import time
 
+import pytest
+
 from signaling.room import EncodedFrame, Room
+from signaling.stream import Uplink
 from tests.signaling.robot import Robot, Stage, shows, stage, until
 
 WHISPER = 1000.0
@@ -176,3 +179,39 @@ async def test_a_transfer_is_one_stream_for_the_customer() -> None:
         assert scene.room.participants["cara"].peer is peer
         shown = [frame.pts for _, frame in cara.frames["1"]]
         assert shown == sorted(shown), "one line of time over both tellers"
+
+
+async def test_the_room_changes_its_codec_when_all_others_can() -> None:
+    async with stage() as scene:
+        ann, bob = await scene.robot("ann", level=60), await scene.robot("bob", level=180)
+        await ann.join()
+        await ann.call()
+        assert scene.room.participants["ann"].peer is not None
+        await bob.join()
+        await bob.call(video=["H264"])
+        assert (await ann.expect("renew"))["reason"] == "codec"
+        await ann.call()
+        await asyncio.gather(ann.sees(180), bob.sees(60))
+        peers = [person.peer for person in scene.room.participants.values()]
+        assert [peer.uplinks["video"].codec for peer in peers if peer] == ["h264", "h264"]
+        old = await scene.robot("old", level=120)
+        await old.join()
+        await old.call(extra_pairs=1, video=["VP8"])
+        await old.expect("participants", lambda m: all(p["connected"] for p in m["participants"]))
+        assert scene.room.video_codec == "h264", "one who cannot does not take it from two who can"
+        assert not any(m["type"] == "renew" for m in [*ann.messages, *bob.messages])
+
+
+async def test_a_page_is_asked_for_its_small_layer_while_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = False
+    monkeypatch.setattr(Uplink, "low_wanted", property(lambda _: wanted))
+    async with stage() as scene:
+        ann = await scene.robot("ann")
+        await ann.join()
+        await ann.call()
+        wanted = True
+        assert (await ann.expect("layers"))["low"] is True
+        wanted = False
+        assert (await ann.expect("layers"))["low"] is False
