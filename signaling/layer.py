@@ -155,14 +155,15 @@ class Layer:
         codec = self._codecs.get(packet.payload_type)
         if codec is None:
             return False
-        if self._payload_type >= 0 and codec is not self.codec:
-            self._interrupt()
         self._payload_type = packet.payload_type
+        self.expect(codec)
+        return True
+
+    def expect(self, codec: Codec) -> None:
+        """From here on it is this codec."""
         if codec is not self.codec:
             self.codec = codec
-            if self.tap is not None:
-                self.tap = Tap(self, self.tap.handler)
-        return True
+            self._interrupt()
 
     def _begin_frame(self, packet: Packet) -> None:
         if self._timestamp >= 0 and timestamp_delta(packet.timestamp, self._timestamp) < 0:

@@ -39,26 +39,28 @@ class Picture:
 
 
 class Decoder:
-    """VP8 frames to pictures; used from one thread at a time."""
+    """Encoded frames to pictures; used from one thread at a time."""
 
     def __init__(self) -> None:
-        self._context = self._open()
+        self._codec = ""
+        self._context: VideoCodecContext | None = None
 
-    @staticmethod
-    def _open() -> VideoCodecContext:
-        context = av.CodecContext.create("vp8", "r")
-        assert isinstance(context, VideoCodecContext)
-        context.thread_count = 1
-        return context
+    def _open(self, codec: str) -> VideoCodecContext:
+        if self._context is None or codec != self._codec:
+            context = av.CodecContext.create(codec, "r")
+            assert isinstance(context, VideoCodecContext)
+            context.thread_count = 1  # further threads would hold pictures back
+            self._codec, self._context = codec, context
+        return self._context
 
     def decode(self, frames: list[EncodedFrame]) -> Picture | None:
         """Decode all frames, in order, and give the last picture; None if none came out.
 
-        Raises av.FFmpegError for data that is no VP8; the next key frame starts anew.
+        Raises av.FFmpegError for data that is not of its codec; the next key frame starts anew.
         """
         last: tuple[av.VideoFrame, int] | None = None
         for frame in frames:
-            for decoded in self._context.decode(av.Packet(frame.data)):
+            for decoded in self._open(frame.codec).decode(av.Packet(frame.data)):
                 last = decoded, frame.time_us
         return _picture(*last) if last is not None else None
 
@@ -84,7 +86,7 @@ class _Backlog:
 
     def put(self, frame: EncodedFrame) -> None:
         """Subscriber of the room."""
-        if frame.kind != "video":
+        if frame.kind != "video" or frame.screen:
             return
         if frame.keyframe:
             self._frames.clear()

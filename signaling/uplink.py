@@ -79,7 +79,7 @@ class Uplink:
         self._codecs.update((number, CODECS[name]) for number, name in codecs.items())
         first = next(iter(self._codecs.values()), None)
         if first is not None:
-            self.main.codec = first
+            self.main.expect(first)
         self.layered = self.kind == "video" and RID_URI in extensions
         if self.kind == "audio":
             self.main.level_extension = extensions.get(LEVEL_URI, 0)
