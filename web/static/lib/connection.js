@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js"
 
-const PATIENCE = 8 * 1000 // ms for a way to come up; people do not wait longer for a picture
+const PATIENCE = 6 * 1000 // ms for a way to come up: a dozen round trips of a very slow line
 const ECHOES = 3
 const LOOKS = 8 // at the statistics, which learn of the round trip a little later
 const MOMENT = 100 // ms between them

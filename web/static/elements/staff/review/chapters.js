@@ -25,6 +25,17 @@ const PICTURES = /** @type {Record<string, string>} */ ({
   muted: "microphone-off",
   sealed: "seal",
   disconnected: "network",
+  transfer_offered: "transfer",
+  transferred: "transfer",
+  transfer_failed: "transfer",
+  invited: "person-add",
+  guest_invited: "link",
+  joined: "people",
+  stepped_out: "exit",
+  removed: "exit",
+  supervised: "ear",
+  screen_shared: "screen",
+  screen_ended: "screen-off",
   recording_failed: "alert",
   recovered: "alert",
 })
@@ -32,11 +43,12 @@ const PICTURES = /** @type {Record<string, string>} */ ({
 /**
  * @param {Entry[]} timeline
  * @param {import("./sync.js").Sync} sync
+ * @param {Map<string, string>} roles of people, by id
  * @param {(at_us: number) => void} seek
  * @param {AbortSignal} signal
  */
-export function chapters(timeline, sync, seek, signal) {
-  const items = timeline.map((entry) => ({ entry, item: el("li", {}, chapter(entry, seek)) }))
+export function chapters(timeline, sync, roles, seek, signal) {
+  const items = timeline.map((entry) => ({ entry, item: el("li", {}, chapter(entry, roles, seek)) }))
   const list = el("ol", { class: "chapters", role: "list" }, ...items.map(({ item }) => item))
   sync.addEventListener("change", () => follow(items, sync), { signal })
   return el("section", { "aria-labelledby": "chapters-title" }, el("h2", { id: "chapters-title" }, t("replay.chapters")), list)
@@ -71,23 +83,32 @@ function into(item) {
 
 /**
  * @param {Entry} entry
+ * @param {Map<string, string>} roles
  * @param {(at_us: number) => void} seek
  */
-function chapter(entry, seek) {
+function chapter(entry, roles, seek) {
   const at = entry.media_time_us
   const inside = [
     el("span", { class: "number quiet" }, at === null ? "–" : clock(at / 1e6)),
     icon(pictureOf(entry)),
-    el("span", { class: "words" }, entryWords(entry)),
+    el("span", { class: "words" }, entryWords(entry, roles)),
   ]
   if (at === null) return el("div", { class: "chapter" }, ...inside)
   return el("button", { type: "button", class: "chapter", data: { kind: entry.kind, tone: toneOf(entry) }, onclick: () => seek(at) }, ...inside)
 }
 
-/** @param {Entry} entry */
-export function entryWords({ kind, data }) {
+/**
+ * @param {Entry} entry
+ * @param {Map<string, string>} roles of people, by id
+ */
+export function entryWords({ kind, data }, roles) {
   const words = known(`kind.${kind}`) ? t(`kind.${kind}`) : kind.replaceAll("_", " ")
+  const role = data.role ?? roles.get(data.participant)
   const details = [
+    role && known(`role.${role}`) && t(`role.${role}`),
+    data.outcome && known(`kind.outcome.${data.outcome}`) && t(`kind.outcome.${data.outcome}`),
+    kind === "supervised" && known(`watch.${data.mode}`) && t(`watch.${data.mode}`),
+    kind === "supervised" && data.reason,
     data.check && checkName(data.check),
     data.verdict && kind === "finding" && t(`verdict.${data.verdict}`),
     data.decision && t(`decision.${data.decision}`),

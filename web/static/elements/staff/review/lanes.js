@@ -3,11 +3,13 @@
 import { el } from "../../../lib/html.js"
 import { clock, t } from "../../../lib/i18n.js"
 import { entryWords, toneOf } from "./chapters.js"
+import { labelWords } from "./labels.js"
 
 /** @typedef {import("./chapters.js").Entry} Entry */
 
-const LANES = ["customer", "teller", "checks"]
+const LANES = ["customer", "teller", "people", "checks"]
 const CHECKS = new Set(["check_started", "finding", "corrected"])
+const PEOPLE = new Set("transfer_offered transferred transfer_failed invited guest_invited stepped_out removed supervised screen_shared screen_ended".split(" "))
 const CUSTOMER = new Set(["joined", "consented", "queued", "connected", "disconnected", "reconnected", "rated"])
 
 /**
@@ -15,24 +17,32 @@ const CUSTOMER = new Set(["joined", "consented", "queued", "connected", "disconn
  * @param {Entry[]} timeline
  * @param {import("./clips.js").Stream[]} streams
  * @param {number} duration microseconds
+ * @param {Map<string, string>} roles of people, by id
  * @param {(at_us: number) => void} seek
+ * @param {HTMLElement[]} below lanes of other kinds
  */
-export function lanes(timeline, streams, duration, seek) {
+export function lanes(timeline, streams, duration, roles, seek, below) {
   const inside = timeline.filter((entry) => entry.media_time_us !== null)
   const field = el("div", { class: "lanes", "aria-hidden": "true" })
-  field.append(lane(t("replay.recorded"), ...streams.map((stream) => bar(stream, duration))))
+  const labels = [...new Set(streams.map(({ label }) => label))].sort()
+  const recorded = lane(t("replay.recorded"), ...streams.map((stream) => bar(stream, labels.indexOf(stream.label), duration)))
+  recorded.style.setProperty("--rows", String(labels.length))
+  field.append(recorded)
   for (const name of LANES) {
     const entries = inside.filter((entry) => laneOf(entry) === name)
+    if (name === "people" && entries.length === 0) continue
     const spans = name === "checks" ? runs(entries, duration) : []
-    field.append(lane(t(`replay.lane.${name}`), ...spans, ...entries.map((entry) => dot(entry, duration, seek))))
+    field.append(lane(t(`replay.lane.${name}`), ...spans, ...entries.map((entry) => dot(entry, roles, duration, seek))))
   }
+  field.append(...below)
   field.addEventListener("click", (event) => jump(event, duration, seek))
   return field
 }
 
 /** @param {Entry} entry */
-function laneOf({ kind, actor }) {
+function laneOf({ kind, actor, data }) {
   if (CHECKS.has(kind)) return "checks"
+  if (PEOPLE.has(kind) || (kind === "joined" && data.participant)) return "people"
   if (CUSTOMER.has(kind) || actor.startsWith("customer")) return "customer"
   return "teller"
 }
@@ -47,10 +57,12 @@ function lane(name, ...children) {
 
 /**
  * @param {import("./clips.js").Stream} stream
+ * @param {number} row from the top
  * @param {number} duration
  */
-function bar({ label, start_us, duration_us }, duration) {
-  const one = el("span", { class: "bar", data: { label } })
+function bar({ label, start_us, duration_us }, row, duration) {
+  const one = el("span", { class: "bar", data: { label }, title: labelWords(label) })
+  one.style.setProperty("--row", String(row))
   place(one, start_us, start_us + duration_us, duration)
   return one
 }
@@ -73,16 +85,17 @@ function runs(entries, duration) {
 
 /**
  * @param {Entry} entry
+ * @param {Map<string, string>} roles
  * @param {number} duration
  * @param {(at_us: number) => void} seek
  */
-function dot(entry, duration, seek) {
+function dot(entry, roles, duration, seek) {
   const at = entry.media_time_us ?? 0
   const one = el("button", {
     type: "button",
     tabindex: -1,
     class: "dot",
-    title: `${clock(at / 1e6)} ${entryWords(entry)}`,
+    title: `${clock(at / 1e6)} ${entryWords(entry, roles)}`,
     data: { kind: entry.kind, tone: toneOf(entry) },
   })
   one.addEventListener("click", (event) => {

@@ -1,21 +1,22 @@
-// <session-replay>: one sealed session seen again: both sides in step, the timeline below, the
+// <session-replay>: one sealed session seen again: everybody in step, the timeline below, the
 // findings and the seal beside it.
 
 import { post } from "../../../lib/api.js"
 import { el, fill, find, icon } from "../../../lib/html.js"
 import { clock, t, when } from "../../../lib/i18n.js"
 import { Live, until } from "../../live.js"
-import { page } from "../../page.js"
 import { businessName } from "../businesses.js"
 import { askReason } from "../dialog.js"
 import { checkName, findingView } from "../finding.js"
 import { decisionMark, verdictMark } from "../marks.js"
 import { attempt } from "../tell.js"
 import { chapters } from "./chapters.js"
+import { labelWords, rolesOf } from "./labels.js"
 import { lanes } from "./lanes.js"
+import { lineLanes, linesInWords } from "./lines.js"
+import { arrange, screens } from "./screens.js"
 import { sealBadge } from "./seal.js"
 import { Sync } from "./sync.js"
-import { watermark } from "./watermark.js"
 
 const SPEEDS = [0.5, 1, 1.5, 2, 4]
 const LEAP = 5e6 // microseconds an arrow key moves
@@ -28,7 +29,8 @@ export class SessionReplay extends Live {
 
   /** @param {AbortSignal} signal */
   connect(signal) {
-    const { streams, timeline, session } = this.viewing
+    const { streams, timeline, session, quality = [] } = this.viewing
+    const roles = rolesOf(timeline, quality)
     const tracks = streams.map((/** @type {import("./clips.js").Stream} */ stream) => ({ stream, video: videoOf(stream) }))
     const sync = new Sync(tracks)
     this.#sync = sync
@@ -36,10 +38,10 @@ export class SessionReplay extends Live {
     fill(
       this,
       this.#head(),
-      el("div", { class: "screens", role: "group", "aria-label": t("replay.screens") }, ...screens(tracks, session)),
+      screens(tracks, session),
       transport(sync),
-      lanes(timeline, streams, sync.duration, seek),
-      el("aside", { class: "dossier" }, chapters(timeline, sync, seek, signal), this.#findings(seek), outcome(session)),
+      lanes(timeline, streams, sync.duration, roles, seek, lineLanes(quality, sync.duration)),
+      el("aside", { class: "dossier" }, chapters(timeline, sync, roles, seek, signal), linesInWords(quality, seek), this.#findings(seek), outcome(session)),
     )
     if (streams.length === 0) find(".screens", this).append(el("p", { class: "no-picture" }, t("replay.nothing_recorded")))
     sync.addEventListener("change", () => this.#show(), { signal })
@@ -53,7 +55,7 @@ export class SessionReplay extends Live {
     for (const video of this.querySelectorAll("video")) video.removeAttribute("src")
   }
 
-  /** For tests and for support: how far apart the two pictures are, in milliseconds. */
+  /** For tests and for support: how far apart the pictures are, in milliseconds. */
   get drift() {
     return this.#sync?.drift ?? 0
   }
@@ -119,8 +121,7 @@ export class SessionReplay extends Live {
       fill(button, icon(sync.playing ? "pause" : "play"), el("span", { class: "unseen" }, t(sync.playing ? "replay.pause" : "replay.play")))
     }
     this.style.setProperty("--position", String(sync.duration ? sync.position / sync.duration : 0))
-    for (const screen of this.querySelectorAll(".screen"))
-      screen.classList.toggle("dark", screen.querySelector("video:not([hidden])") === null)
+    arrange(find(".screens", this))
   }
 
   /** @param {KeyboardEvent} event */
@@ -157,28 +158,9 @@ function videoOf({ url, label }) {
     playsinline: true,
     disablepictureinpicture: true,
     hidden: true,
-    "aria-label": t(`replay.${label}`),
+    "aria-label": labelWords(label),
     oncontextmenu: (/** @type {Event} */ event) => event.preventDefault(),
   })
-}
-
-/**
- * One screen a person, each with the videos of all parts; the one of the moment is shown.
- * @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}[]} tracks
- * @param {any} session
- */
-function screens(tracks, session) {
-  const labels = [...new Set(tracks.map(({ stream }) => stream.label))].sort()
-  return labels.map((label) =>
-    el(
-      "figure",
-      { class: "screen", data: { label } },
-      ...tracks.filter(({ stream }) => stream.label === label).map(({ video }) => video),
-      el("p", { class: "no-picture" }, t("replay.no_picture")),
-      watermark(page.person, session.id),
-      el("figcaption", {}, t(`replay.${label}`)),
-    ),
-  )
 }
 
 /** @param {Sync} sync */
