@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 MESSAGES_PER_S, MESSAGES_BURST = 20.0, 40.0
 OFFERS_PER_S, OFFERS_BURST = 1.0, 6.0
 "An offer costs a key pair and sockets, so it has its own budget."
+SHARES_PER_S, SHARES_BURST = 0.2, 6.0
+"A screen share costs its surroundings a note and a recording's stream."
 EXCUSED = 60.0
 "Debt (messages over the budget, dropped) at which the socket is closed."
 OUTBOX_MESSAGES = 256
@@ -110,6 +112,7 @@ class Connection:
         self._queued = asyncio.Event()
         self._budget = Budget(MESSAGES_PER_S, MESSAGES_BURST)
         self._offers = Budget(OFFERS_PER_S, OFFERS_BURST)
+        self._shares = Budget(SHARES_PER_S, SHARES_BURST)
         self._farewell = False
         self._ended = False
         self._call: int | None = None
@@ -231,8 +234,7 @@ class Connection:
                 entry = self._entered()
                 entry.room.media(entry.participant, microphone=microphone, camera=camera)
             case messages.Screen(on):
-                entry = self._entered()
-                entry.room.share(entry.participant, on)
+                self._share(on)
             case messages.Stats():
                 entry = self._entered()
                 entry.room.stats(entry.participant, message)
@@ -278,6 +280,12 @@ class Connection:
         self._call = offer.call
         self.send(messages.Answer(offer.call, answer))
         entry.room.sync()
+
+    def _share(self, on: bool) -> None:
+        entry = self._entered()
+        if on and not self._shares.spend(time.monotonic()):
+            raise Malformed("too_many_messages", "Too many screens; wait a little.")
+        entry.room.share(entry.participant, on)
 
     def _entered(self) -> Entry:
         if self.entry is None:

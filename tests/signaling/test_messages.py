@@ -70,6 +70,10 @@ def test_a_message_comes_out_as_it_went_in() -> None:
         ('{"type":"offer","call":9007199254740993,"sdp":""}', "bad_field"),
         ('{"type":"media","microphone":1,"camera":true}', "bad_field"),
         ('{"type":"ping","t":1e999}', "bad_field"),
+        ('{"type":"screen"}', "bad_field"),
+        ('{"type":"screen","on":1}', "bad_field"),
+        ('{"type":"offer","call":1,"sdp":"","screen_mid":12}', "bad_field"),
+        ('{"type":"offer","call":1,"sdp":"","screen_mid":"' + "1" * 17 + '"}', "bad_field"),
     ],
 )
 def test_refused(text: str | bytes, code: str) -> None:

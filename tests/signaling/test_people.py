@@ -144,9 +144,17 @@ async def test_a_share_ends_with_its_page() -> None:
         second = await scene.robot("tom")
         await second.join()
         assert told == [("tom", True), ("tom", False)]
+        for on in [True, False] * 6:
+            await second.send("screen", on=on)
+        await second.expect("error", lambda m: m["code"] == "too_many_messages")
+        await second.send("screen", on=False)
+        await until(lambda: room.sharer is None)
+        assert len(told) <= 14
+        third = await scene.robot("tom")
+        await third.join()
         room.appear("tom", "listening")
-        await second.send("screen", on=True)
-        assert (await second.expect("error"))["code"] == "not_joined"
+        await third.send("screen", on=True)
+        assert (await third.expect("error"))["code"] == "not_joined"
         room.appear("tom", "joined")
         room.share("tom", True)
         room._watch_share(time.monotonic() + 9)
