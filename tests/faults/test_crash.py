@@ -81,7 +81,7 @@ async def test_killed_under_a_call(bank: Bank, branch: Branch) -> None:
         await customer.come_back()
         view = (await customer.get("/api/visit"))["session"]
         assert (view["id"], view["state"], view["place"]) == (session, "waiting", place)
-    assert kinds(bank, offered)[-2:] == ["offered", "offer_missed"]
+    assert kinds(bank, offered)[-2:] == ["offered", "offer_withdrawn"]
     # The one who was cut off is told so and may come again.
     await talking.come_back()
     view = (await talking.get("/api/visit"))["session"]
