@@ -144,7 +144,7 @@ async def test_a_share_ends_with_its_page() -> None:
         second = await scene.robot("tom")
         await second.join()
         assert told == [("tom", True), ("tom", False)]
-        for on in [True, False] * 6:
+        for on in [True, False] * 8:
             await second.send("screen", on=on)
         await second.expect("error", lambda m: m["code"] == "too_many_messages")
         await second.send("screen", on=False)
