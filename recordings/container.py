@@ -186,7 +186,7 @@ def wall_clock() -> int:
 
 
 class PartWriter:
-    """Writes one part. Synchronous, for one thread.
+    """Writes one part. Synchronous, for one thread at a time; `sync` alone may run beside it.
 
     After an `OSError` from any of its methods nothing but `rescue` may be called.
     """
@@ -246,13 +246,22 @@ class PartWriter:
 
     def checkpoint(self) -> None:
         """Sign the chain and return when all of it is on the medium."""
-        self._sign_chain()
+        self.sign()
+        self.sync()
+
+    def sign(self) -> None:
+        """Write a CHECKPOINT."""
+        body = _CHECKPOINT.pack(self.chain, self._wall()) + b"".join(self._leaves)
+        self._put_signed(Type.CHECKPOINT, body)
+
+    def sync(self) -> None:
+        """Return when all that was written is on the medium; another thread may write meanwhile."""
         self._sink.sync()
 
     def finish(self, ending: Ending = Ending.FINISHED) -> None:
         """Write INDEX, CHECKPOINT, FINAL and close the file."""
         self._index()
-        self._sign_chain()
+        self.sign()
         body = _FINAL.pack(self.chain, self._wall(), self._last_index, self._last_leaf, int(ending))
         self._put_signed(Type.FINAL, body)
         self.finished = True
@@ -289,10 +298,6 @@ class PartWriter:
             self.checkpoint()
         if len(self._entries) >= INDEX_LIMIT * _ENTRY.size:
             self._index()
-
-    def _sign_chain(self) -> None:
-        body = _CHECKPOINT.pack(self.chain, self._wall()) + b"".join(self._leaves)
-        self._put_signed(Type.CHECKPOINT, body)
 
     def _index(self) -> None:
         offset = self.bytes

@@ -1,13 +1,16 @@
-"""WebM of one participant: frames in, self-standing fragments out (FORMAT.md, Stream). Pure."""
+"""Matroska of one participant: frames in, self-standing fragments out (FORMAT.md, Stream). Pure."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from . import h264
 
 Kind = Literal["audio", "video"]
+Codec = Literal["vp8", "h264"]
 
 VIDEO, AUDIO = 1, 2
 CLUSTER_US = 200_000
@@ -85,15 +88,52 @@ def vp8_size(frame: bytes) -> tuple[int, int] | None:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def ebml_header() -> bytes:
-    """The header of a WebM file."""
+class Picture(NamedTuple):
+    """What the init segment says of the pictures."""
+
+    codec: bytes
+    """Matroska's name of the codec."""
+    private: bytes
+    """What a decoder wants to know before the first frame; may be empty."""
+    width: int
+    height: int
+
+
+def vp8_picture(frame: bytes) -> Picture | None:
+    """Of a VP8 key frame."""
+    size = vp8_size(frame)
+    return None if size is None else Picture(b"V_VP8", b"", *size)
+
+
+def h264_picture(frame: bytes) -> Picture | None:
+    """Of an H264 key frame in Annex B form, with its parameter sets."""
+    sets = h264.parameter_sets(frame)
+    size = None if sets is None else h264.size(sets[0])
+    if sets is None or size is None:
+        return None
+    return Picture(b"V_MPEG4/ISO/AVC", h264.configuration(*sets), *size)
+
+
+_PICTURES: dict[Codec, Callable[[bytes], Picture | None]] = {
+    "vp8": vp8_picture,
+    "h264": h264_picture,
+}
+
+
+def document(tracks: bytes) -> bytes:
+    """DocType for this body of Tracks: WebM is for VP8 only."""
+    return b"matroska" if b"V_MPEG4/ISO/AVC" in tracks else b"webm"
+
+
+def ebml_header(document: bytes = b"webm") -> bytes:
+    """The header of a file."""
     return element(
         EBML,
         uint(b"\x42\x86", 1, 1)
         + uint(b"\x42\xf7", 1, 1)
         + uint(b"\x42\xf2", 4, 1)
         + uint(b"\x42\xf3", 8, 1)
-        + element(b"\x42\x82", b"webm")
+        + element(b"\x42\x82", document)
         + uint(b"\x42\x87", 4, 1)
         + uint(b"\x42\x85", 2, 1),
     )
@@ -108,13 +148,15 @@ def info(duration_ms: float | None = None) -> bytes:
     return element(INFO, body)
 
 
-def tracks(label: str, size: tuple[int, int] | None) -> bytes:
-    """Tracks: Opus, and VP8 if there is a picture `size`."""
+def tracks(label: str, picture: Picture | None) -> bytes:
+    """Tracks: Opus, and the pictures if there are any."""
     name = element(b"\x53\x6e", label.encode())
     entries = b""
-    if size is not None:
-        picture = uint(b"\xb0", size[0], 2) + uint(b"\xba", size[1], 2)
-        entries += _track(VIDEO, 1, b"V_VP8", name + element(b"\xe0", picture))
+    if picture is not None:
+        private = element(b"\x63\xa2", picture.private) if picture.private else b""
+        size = uint(b"\xb0", picture.width, 2) + uint(b"\xba", picture.height, 2)
+        rest = name + private + element(b"\xe0", size)
+        entries += _track(VIDEO, 1, picture.codec, rest)
     # OpusHead (RFC 7845, 5.1): version 1, 2 channels, no samples to skip, 48 kHz, no gain.
     head = b"OpusHead" + struct.pack("<BBHIHB", 1, 2, 0, 48_000, 0, 0)
     sound = b"\xb5\x88" + struct.pack(">d", 48_000.0) + uint(b"\x9f", 2, 1)
@@ -129,9 +171,10 @@ def _track(number: int, type: int, codec: bytes, rest: bytes) -> bytes:
     return element(b"\xae", body)
 
 
-def init_segment(label: str, size: tuple[int, int] | None) -> bytes:
-    """The front of a live WebM: everything before the first cluster."""
-    return ebml_header() + SEGMENT + _UNKNOWN_SIZE + info() + tracks(label, size)
+def init_segment(label: str, picture: Picture | None) -> bytes:
+    """The front of a live file: everything before the first cluster."""
+    entries = tracks(label, picture)
+    return ebml_header(document(entries)) + SEGMENT + _UNKNOWN_SIZE + info() + entries
 
 
 _CUE_POINT = struct.Struct(">2s2sQ2s3s2sQ")
@@ -194,28 +237,33 @@ def blocks(cluster: bytes) -> Iterator[Block]:
             yield Block(body[0] & 0x7F, base + offset, bool(body[3] & 0x80), body[4:])
 
 
+_BLOCK = struct.Struct(">BIBhB")
+
+
 @dataclass
 class _Cluster:
     """Frames that wait to become one cluster."""
 
+    since: float
+    """Clock of the caller when the first one came."""
+    first_us: int
+    """Earliest media time."""
     frames: list[tuple[int, int, bool, bytes]] = field(default_factory=list)
     """(media time in µs, track, key frame, data)"""
     bytes: int = 0
-    since: float = 0.0
-    """Clock of the caller when the first one came."""
 
     def pack(self, floor_us: int) -> Fragment:
         """The cluster; its timestamp is not before `floor_us`, its blocks may be a little."""
         self.frames.sort(key=lambda frame: frame[0])
         first_us = max(floor_us, self.frames[0][0])
         base = first_us // 1000
-        body = _TIMESTAMP + struct.pack(">Q", base)
+        pieces = [_TIMESTAMP, struct.pack(">Q", base)]
         for time_us, track, keyframe, data in self.frames:
-            flags = 0x80 if keyframe else 0
-            block = struct.pack(">BhB", 0x80 | track, time_us // 1000 - base, flags)
-            body += _SIMPLE_BLOCK + size4(len(block) + len(data)) + block + data
+            size, flags = 1 << 28 | len(data) + 4, 0x80 if keyframe else 0
+            pieces.append(_BLOCK.pack(0xA3, size, 0x80 | track, time_us // 1000 - base, flags))
+            pieces.append(data)
         pictures = [keyframe for _, track, keyframe, _ in self.frames if track == VIDEO]
-        return Fragment(first_us, element(CLUSTER, body), keyframe=pictures[:1] == [True])
+        return Fragment(first_us, element(CLUSTER, b"".join(pieces)), pictures[:1] == [True])
 
 
 class Muxer:
@@ -227,89 +275,102 @@ class Muxer:
 
     def __init__(self, label: str) -> None:
         self._label = label
-        self._cluster = _Cluster()
+        self._cluster: _Cluster | None = None
         self._last_us = {VIDEO: -1000, AUDIO: -1000}
         self._floor_us = 0
         self._begun = False
-        self._pictures = False
+        self._codec: Codec | None = None
+        """Of the pictures, since the first key frame."""
         self._awaits_keyframe = True
         self.left_out = 0
-        """Frames not recorded: oversized, or pictures that no key frame goes before."""
+        """Frames not recorded: oversized, of another codec than the stream's, or pictures that no
+        key frame goes before."""
 
     def add(
-        self, kind: Kind, time_us: int, data: bytes, keyframe: bool, now: float
+        self,
+        kind: Kind,
+        time_us: int,
+        data: bytes,
+        keyframe: bool,
+        now: float,
+        codec: Codec = "vp8",
     ) -> list[Fragment]:
         """Take one frame; the fragments that are complete through it."""
-        size = vp8_size(data) if keyframe and kind == "video" else None
-        if not self._wants(kind, data, size):
+        video = kind == "video"
+        picture = _PICTURES[codec](data) if video and keyframe else None
+        if video and codec == "h264":
+            data = h264.prefixed(data)
+        if not self._wants(video, codec, data, picture):
             self.left_out += 1
             return []
         done: list[Fragment] = []
-        if size:
+        if picture:
             self._awaits_keyframe = False
-            done += self.flush() if self._pictures else self._begin(size)
-        elif self._ends_before(time_us, len(data)):
-            done += self.flush()
-        track = VIDEO if kind == "video" else AUDIO
+            done = self.flush() if self._codec else self._begin(picture)
+            self._codec = codec
+        elif self._cluster and self._ends_before(self._cluster, time_us, len(data)):
+            done = self.flush()
+        track = VIDEO if video else AUDIO
         time_us = max(time_us, self._floor_us, self._last_us[track] + 1000)
         self._last_us[track] = time_us
-        if not self._cluster.frames:
-            self._cluster.since = now
-        self._cluster.frames.append((time_us, track, size is not None or kind == "audio", data))
-        self._cluster.bytes += len(data)
+        cluster = self._cluster
+        if cluster is None:
+            cluster = self._cluster = _Cluster(now, time_us)
+        cluster.first_us = min(cluster.first_us, time_us)
+        cluster.frames.append((time_us, track, picture is not None or not video, data))
+        cluster.bytes += len(data)
         return done
 
     def gap(self) -> None:
         """Frames before this point were lost: no picture can be shown until a key frame."""
         self._awaits_keyframe = True
 
-    def _wants(self, kind: Kind, data: bytes, size: tuple[int, int] | None) -> bool:
+    def _wants(self, video: bool, codec: Codec, data: bytes, picture: Picture | None) -> bool:
         if not data or len(data) > FRAME_LIMIT:
             return False
-        return kind == "audio" or size is not None or not self._awaits_keyframe
+        if video and self._codec not in (None, codec):
+            return False
+        return not video or picture is not None or not self._awaits_keyframe
 
     def due(self, now: float) -> list[Fragment]:
         """Fragments whose time is over although nothing came."""
         wait_us = CLUSTER_US if self._begun else PICTURE_WAIT_US
-        if not self._cluster.frames or (now - self._cluster.since) * 1e6 < wait_us:
+        if self._cluster is None or (now - self._cluster.since) * 1e6 < wait_us:
             return []
         return self.flush()
 
     def flush(self) -> list[Fragment]:
         """Everything that was kept; called at the end, too."""
-        if not self._cluster.frames:
+        if self._cluster is None:
             return []
         begin = [] if self._begun else [self._init(None)]
         return begin + self._close()
 
-    def _begin(self, size: tuple[int, int]) -> list[Fragment]:
+    def _begin(self, picture: Picture) -> list[Fragment]:
         """Init segment for the first key frame, in front of the sound that waited for it."""
         before = self._close() if self._begun else []
-        self._pictures = True
-        init = self._init(size)
-        return [*before, init, *self._close()]
+        return [*before, self._init(picture), *self._close()]
 
-    def _init(self, size: tuple[int, int] | None) -> Fragment:
+    def _init(self, picture: Picture | None) -> Fragment:
         self._begun = True
-        first_us = self._cluster.frames[0][0] if self._cluster.frames else self._floor_us
-        return Fragment(first_us, init_segment(self._label, size), init=True)
+        first_us = self._floor_us
+        if self._cluster is not None:
+            first_us = self._cluster.frames[0][0]
+        return Fragment(first_us, init_segment(self._label, picture), init=True)
 
     def _close(self) -> list[Fragment]:
-        if not self._cluster.frames:
+        if self._cluster is None:
             return []
         fragment = self._cluster.pack(self._floor_us)
         self._floor_us = fragment.time_us
-        self._cluster = _Cluster()
+        self._cluster = None
         return [fragment]
 
-    def _ends_before(self, time_us: int, size: int) -> bool:
+    def _ends_before(self, cluster: _Cluster, time_us: int, size: int) -> bool:
         """Must the cluster end before a frame of this time and size?"""
-        if not self._cluster.frames:
-            return False
-        first_us = min(frame[0] for frame in self._cluster.frames)
         longest_us = CLUSTER_US if self._begun else PICTURE_WAIT_US
         # Sound and pictures may come a little out of order. More than a second is a jump, and a
         # block can stand at most 32 s from its cluster's timestamp.
-        jumps_back = first_us - time_us > JUMP_US
-        too_big = self._cluster.bytes + size > CLUSTER_BYTES
-        return too_big or jumps_back or time_us - first_us >= longest_us
+        jumps_back = cluster.first_us - time_us > JUMP_US
+        too_big = cluster.bytes + size > CLUSTER_BYTES
+        return too_big or jumps_back or time_us - cluster.first_us >= longest_us

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .container import Flag, PartReader, PartWriter
 from .keys import FileSigner, new_dek, new_part_id
-from .matroska import CLUSTER, VIDEO, element, init_segment, size4, uint
+from .matroska import CLUSTER, VIDEO, Picture, element, init_segment, size4, uint
 from .replay import WebmView
 from .store import LocalStore
 from .verify import verify_part
@@ -86,7 +86,9 @@ def _write(
     }
     writer = PartWriter(store.create(name), header=header, dek=dek, signer=signer)
     for stream in STREAMS:
-        writer.data(stream, 0, init_segment("measure", (1280, 720)), Flag.INIT)
+        writer.data(
+            stream, 0, init_segment("measure", Picture(b"V_VP8", b"", 1280, 720)), Flag.INIT
+        )
     block = b"\xa3" + size4(size) + bytes([0x80 | VIDEO, 0, 0, 0x80]) + os.urandom(size - 4)
     for number in range(seconds * 1_000_000 // FRAGMENT_US):
         time_us = number * FRAGMENT_US

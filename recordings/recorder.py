@@ -1,4 +1,4 @@
-"""Records a live session: frames go in from the event loop, a thread seals and writes them."""
+"""Records a live session: frames go in from the event loop, the clerk seals and writes them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .chain import compact
+from .clerk import clerk
 from .container import Ending, Flag, PartWriter, wall_clock
 from .keys import Signer
-from .matroska import Fragment, Kind, Muxer
+from .matroska import Codec, Fragment, Kind, Muxer
 from .store import Store
 
-TICK_S = 0.05
-"""How often the thread looks. Waking it for each frame would cost the loop more than it saves."""
-CHECKPOINT_S = 0.45
-"""With one tick more it is 500 ms at most."""
+CHECKPOINT_S = 0.44
+"""With one round of the clerk more it is 500 ms at most."""
 QUEUE_BYTES = 4 * 1024 * 1024
 """What may wait for the disk: about 8 s of a call with two cameras."""
 EVENT_LIMIT = 1_048_576
@@ -63,6 +62,7 @@ class _Frame(NamedTuple):
     time_us: int
     data: bytes
     keyframe: bool
+    codec: Codec
 
 
 class _Event(NamedTuple):
@@ -81,19 +81,19 @@ class _Loss:
 
 @dataclass
 class _Inbox:
-    """What the loop hands to the thread."""
+    """What the loop hands to the clerk."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     items: deque[_Frame | _Event] = field(default_factory=deque)
     bytes: int = 0
     losses: dict[int, _Loss] = field(default_factory=dict)
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: bool = False
 
 
 class Recorder:
     """Writes one part of a session.
 
-    `frame` and `event` are plain calls that never wait: a thread of its own does the rest. When
+    `stream`, `frame` and `event` are plain calls that never wait: the clerk does the rest. When
     writing fails, the part is ended from the space kept for that, `on_failure` is called once on
     the loop, and everything that comes later is ignored. A medium that does not keep up loses
     frames, never events: the gap is an EVENT of the part, and `on_failure` hears a `TimeoutError`.
@@ -120,9 +120,9 @@ class Recorder:
         self._span: tuple[int, int] | None = None
         self._head = Head(0, writer.chain.hex(), 0)
         self._done = self._loop.create_future()
-        # A daemon: an interpreter that ends without `finish` leaves what a crash leaves.
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self._thread.start()
+        self._signed_at = clock()
+        self._syncing = False
+        clerk.take(self)
 
     @classmethod
     async def open(
@@ -163,17 +163,30 @@ class Recorder:
         return self._failure is not None
 
     def stream(self, label: str) -> int:
-        """A new stream for one participant; its number."""
+        """A new stream for one participant or screen, at any time; its number."""
         if not label or len(label) > 64:
             raise ValueError("a label has 1 to 64 characters")
         self._muxers.append(Muxer(label))
         return len(self._muxers)
 
-    def frame(self, stream: int, kind: Kind, time_us: int, data: bytes, keyframe: bool) -> None:
-        """Take one VP8 frame or Opus packet; `time_us` is media time of the session."""
+    def frame(
+        self,
+        stream: int,
+        kind: Kind,
+        time_us: int,
+        data: bytes,
+        keyframe: bool,
+        codec: Codec = "vp8",
+    ) -> None:
+        """Take one picture or Opus packet; `time_us` is media time of the session.
+
+        `codec` is the pictures': whole VP8 frames, or H264 access units in Annex B form with the
+        parameter sets in each key frame. It stays the same in a stream; of another codec than its
+        first key frame nothing is recorded. For sound it means nothing.
+        """
         if not 0 < stream <= len(self._muxers) or time_us < 0:
             raise ValueError(f"stream {stream}, time {time_us}")
-        if self._failure or self._inbox.stop.is_set():
+        if self._failure or self._inbox.stop:
             return
         inbox = self._inbox
         with inbox.lock:
@@ -182,7 +195,7 @@ class Recorder:
                 loss.frames += 1
                 loss.to_us = time_us
             else:
-                inbox.items.append(_Frame(stream, kind, time_us, data, keyframe))
+                inbox.items.append(_Frame(stream, kind, time_us, data, keyframe, codec))
                 inbox.bytes += len(data)
                 return
         self._lags()
@@ -192,7 +205,7 @@ class Recorder:
         data = compact(body)
         if len(data) > EVENT_LIMIT or time_us < 0:
             raise ValueError(f"event of {len(data)} bytes, time {time_us}")
-        if self._failure or self._inbox.stop.is_set():
+        if self._failure or self._inbox.stop:
             return
         with self._inbox.lock:
             self._inbox.items.append(_Event(time_us, data))
@@ -202,9 +215,9 @@ class Recorder:
 
         `Ending.STOPPED` when the server goes down while the session goes on.
         """
-        if not self._inbox.stop.is_set():
+        if not self._inbox.stop:
             self._ending = ending
-            self._inbox.stop.set()
+            self._inbox.stop = True
         await asyncio.shield(self._done)
         writer, span = self._writer, self._span or (0, 0)
         failure = self._failure
@@ -225,35 +238,60 @@ class Recorder:
             log.error("%s: the medium does not keep up, frames are lost", self.name)
             self._loop.call_soon(self._on_failure, TimeoutError(errno.ETIMEDOUT, "frames lost"))
 
-    def _run(self) -> None:
+    def work(self, now: float) -> bool:
+        """The clerk's call: seal what came and what is due, sign twice a second."""
         try:
-            self._write()
+            if self._failure is None:
+                return self._work()
         except OSError as error:
-            self._fail(error)
+            self._failure = error
         except Exception:
             log.exception("%s: recording broke", self.name)
-            self._fail(OSError(errno.EIO, "recording broke"))
-        finally:
-            self._tell(self._done.set_result, None)
+            self._failure = OSError(errno.EIO, "recording broke")
+        if self._syncing:
+            return True  # another hand still has the file
+        clerk.hand(self._fail)
+        return False
 
-    def _write(self) -> None:
-        """The thread: take what came, write what is due, sign twice a second."""
-        writer = self._writer
-        writer.checkpoint()
-        signed = self._clock()
-        stop = False
-        while not stop:
-            stop = self._inbox.stop.wait(TICK_S)
-            self._take()
-            now = self._clock()
-            for stream, muxer in enumerate(self._muxers, 1):
-                self._seal(stream, muxer.flush() if stop else muxer.due(now))
-            if writer.records > writer.signed and now - signed >= CHECKPOINT_S and not stop:
-                writer.checkpoint()
-                signed = self._clock()
-                self._head = Head(writer.signed, writer.chain.hex(), writer.time_us)
-        writer.finish(self._ending)
-        self._head = Head(writer.signed, writer.chain.hex(), writer.time_us)
+    def _work(self) -> bool:
+        writer, stop = self._writer, self._inbox.stop
+        self._take()
+        now = self._clock()
+        for stream, muxer in enumerate(self._muxers, 1):
+            self._seal(stream, muxer.flush() if stop else muxer.due(now))
+        if self._syncing:
+            return True
+        if stop:
+            clerk.hand(self._end)
+            return False
+        if writer.records > writer.signed and now - self._signed_at >= CHECKPOINT_S:
+            writer.sign()
+            self._signed_at = now
+            self._syncing = True
+            head = Head(writer.signed, writer.chain.hex(), writer.time_us)
+            clerk.hand(lambda: self._sync(head))
+        return True
+
+    def _sync(self, head: Head) -> None:
+        """By a hand of the clerk's, while frames go on being written."""
+        try:
+            self._writer.sync()
+            self._head = head
+        except OSError as error:
+            self._failure = error
+        finally:
+            self._syncing = False
+
+    def _end(self) -> None:
+        """By a hand of the clerk's, when nothing else is done for this recording any more."""
+        try:
+            self._writer.finish(self._ending)
+            self._head = Head(self._writer.signed, self._writer.chain.hex(), self._writer.time_us)
+        except OSError as error:
+            self._failure = error
+            self._fail()
+        else:
+            self._tell(self._done.set_result, None)
 
     def _take(self) -> None:
         inbox = self._inbox
@@ -264,7 +302,7 @@ class Recorder:
         try:
             for item in items:
                 if isinstance(item, _Frame):
-                    self._seal(item.stream, self._muxers[item.stream - 1].add(*item[1:], now))
+                    self._seal(item.stream, self._muxed(item, now))
                 else:
                     self._extend(item.time_us)
                     self._writer.event(item.time_us, item.body)
@@ -274,6 +312,10 @@ class Recorder:
         for stream, loss in losses.items():
             self._muxers[stream - 1].gap()
             self._writer.event(loss.from_us, _frames_lost(stream, loss))
+
+    def _muxed(self, frame: _Frame, now: float) -> list[Fragment]:
+        muxer = self._muxers[frame.stream - 1]
+        return muxer.add(frame.kind, frame.time_us, frame.data, frame.keyframe, now, frame.codec)
 
     def _seal(self, stream: int, fragments: list[Fragment]) -> None:
         for fragment in fragments:
@@ -286,9 +328,10 @@ class Recorder:
         first, last = self._span or (time_us, time_us)
         self._span = min(first, time_us), max(last, time_us)
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self) -> None:
         """End the part as well as can be, then say so."""
-        self._failure = error
+        error = self._failure
+        assert error is not None
         log.error("%s: writing failed: %s", self.name, error.strerror)
         try:
             self._writer.rescue()
@@ -299,6 +342,7 @@ class Recorder:
         with self._inbox.lock:
             self._inbox.items.clear()
         self._tell(self._on_failure, error)
+        self._tell(self._done.set_result, None)
 
     def _tell(self, call: Callable[..., object], *args: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to hear it
@@ -308,7 +352,9 @@ class Recorder:
 def _create(store: Store, name: str, **rest: Any) -> PartWriter:
     sink = store.create(name)
     try:
-        return PartWriter(sink, **rest)
+        writer = PartWriter(sink, **rest)
+        writer.checkpoint()
+        return writer
     except BaseException:
         sink.close()
         raise

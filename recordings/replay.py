@@ -1,4 +1,4 @@
-"""Plaintext views of a sealed part, made while they are read: a WebM file per stream, events."""
+"""Plaintext views of a sealed part, made while they are read: a file per stream, events."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def streams(reader: PartReader) -> list[StreamInfo]:
 
 
 class WebmView:
-    """One stream as a WebM file that a browser can play and seek by HTTP Range.
+    """One stream as a WebM file (Matroska with H264) that a browser plays and seeks by HTTP Range.
 
     The file is never made: its front (length, tracks, Cues) is computed, and of the rest only the
     fragments that are read are decrypted. Times in it begin at 0, which is `start_us` in the
@@ -94,7 +94,10 @@ class WebmView:
         tracks = _tracks(reader, inits[-1])
         self.pictures = _has_pictures(tracks)
         """Does the stream have pictures, or only sound?"""
-        self.content_type = "video/webm" if self.pictures else "audio/webm"
+        self._document = matroska.document(tracks)
+        self.content_type = "audio/webm"
+        if self.pictures:
+            self.content_type = "video/webm" if self._document == b"webm" else "video/x-matroska"
         self._front = self._make_front(tracks)
         sizes = (record.length - TAG for record in self._clusters)
         self._starts = list(accumulate(sizes, initial=len(self._front)))
@@ -133,7 +136,7 @@ class WebmView:
         ]
         track = matroska.VIDEO if self.pictures else matroska.AUDIO
         segment = matroska.SEGMENT + matroska.size8(places[-1])
-        return matroska.ebml_header() + segment + head + matroska.cues(points, track)
+        return matroska.ebml_header(self._document) + segment + head + matroska.cues(points, track)
 
     def _seekable(self) -> Iterator[int]:
         """Clusters to which the Cues point: with a key frame, or one a second if there is none."""

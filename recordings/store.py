@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
 class Sink(Protocol):
-    """One part being written. Used by one thread."""
+    """One part being written. Used by one thread at a time; `sync` may run beside `append`."""
 
     def append(self, data: bytes) -> None:
         """Write all of `data` at the end, or raise `OSError` and remember how much is missing."""
