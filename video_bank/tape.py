@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+Codec = Literal["vp8", "h264"]
 Key = tuple[str, str, bool]
 "Person, role, screen."
 
@@ -44,8 +45,9 @@ class Recorder(Protocol):
         time_us: int,
         data: bytes,
         keyframe: bool,
+        codec: Codec = "vp8",
     ) -> None:
-        """The stream's next frame."""
+        """The stream's next frame; ``codec`` of its pictures."""
 
 
 @dataclass
@@ -73,14 +75,14 @@ class Tape:
         """Write a frame of somebody who is there in this role."""
         key = (frame.participant, role, frame.screen)
         stream = self._streams.get(key)
-        other = frame.kind == "video" and stream is not None and stream.codec != frame.codec
-        if stream is None or (other and stream.codec is not None):
+        if stream is None or _speaks_another(stream, frame):
             stream = self._open(f"{role} screen" if frame.screen else role)
             self._streams[key] = stream
         if frame.kind == "video":
             stream.codec = frame.codec
+        codec: Codec = "h264" if frame.codec == "h264" else "vp8"
         self._recorder.frame(
-            stream.number, frame.kind, frame.time_us, frame.data, frame.keyframe
+            stream.number, frame.kind, frame.time_us, frame.data, frame.keyframe, codec
         )
 
     def screen_ended(self, participant: str) -> None:
@@ -92,3 +94,7 @@ class Tape:
         self._labels[label] += 1
         number = self._labels[label]
         return Stream(self._recorder.stream(label if number == 1 else f"{label} {number}"))
+
+
+def _speaks_another(stream: Stream, frame: Frame) -> bool:
+    return frame.kind == "video" and stream.codec not in (None, frame.codec)

@@ -34,7 +34,9 @@ POLICY = "; ".join(
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
-    "Permissions-Policy": "camera=(self), microphone=(self), autoplay=(self), geolocation=()",
+    "Permissions-Policy": (
+        "camera=(self), microphone=(self), display-capture=(self), autoplay=(self), geolocation=()"
+    ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Server": "video-bank",  # no version for those who collect them
