@@ -4,7 +4,9 @@ import { Reception } from "./reception.js"
 
 const PATIENCE = 12 * 1000 // ms for a connection to come up before a new one is tried
 const GRACE = 2 * 1000 // ms a broken connection may take to heal by itself
-const REPORT = 2 * 1000 // ms between statistics
+const LOOK = 1000 // ms between looks at the statistics
+const REPORT = 2 // looks
+const HUSH = 2 // looks without a single byte after which the line is doubted
 const PLACES = 5 // a room has six people
 const LOW = 1 // the small layer's place among the encodings
 const LAYERS = [
@@ -262,7 +264,7 @@ export class Call {
     if (call !== this.#number || connection?.signalingState !== "have-local-offer") return
     try {
       await connection.setRemoteDescription({ type: "answer", sdp })
-      await this.#keepPixels()
+      await this.#tune()
     } catch {
       this.#expect(GRACE) // an answer we cannot use: a new offer is the only way on
       return
@@ -270,13 +272,15 @@ export class Call {
     this.#see(this.#roster)
   }
 
-  /** Checks read small print from this picture: on a poor line lose frames, not pixels. */
-  async #keepPixels() {
+  /** Checks read small print from these pictures: on a poor line lose frames, not pixels. */
+  async #tune() {
     for (const track of /** @type {const} */ (["video", "screen"])) {
       const sender = this.#sections.get(track)?.sender
       if (!sender) continue
       const parameters = sender.getParameters()
       parameters.degradationPreference = "maintain-resolution"
+      const low = parameters.encodings[LOW]
+      if (low) low.active = false // the answer has switched it on
       await sender.setParameters(parameters).catch(() => {}) // a preference, not a need
     }
   }
@@ -389,13 +393,18 @@ export class Call {
   #report() {
     clearInterval(this.#reporting)
     this.#reception = new Reception()
+    let looks = 0
     this.#reporting = setInterval(async () => {
       const connection = this.#connection
       if (connection?.connectionState !== "connected") return
-      const report = this.#reception.report(await connection.getStats())
+      const stats = await connection.getStats()
+      // A network that is gone is noticed here seconds before ICE says so.
+      if (this.#reception.hush(stats) === HUSH) this.#socket.check()
+      if (++looks % REPORT) return
+      const report = this.#reception.report(stats)
       this.#socket.send({ type: "stats", ...report })
       this.#emit("report", report)
-    }, REPORT)
+    }, LOOK)
   }
 
   /** @param {Condition} condition */

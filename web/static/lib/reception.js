@@ -17,6 +17,21 @@ const NOTHING = { bytes: 0, packets: 0, lost: 0, frozen: 0, at: 0 }
 /** One connection's statistics: the server knows itself what it gets from us. */
 export class Reception {
   #before = NOTHING
+  #hush = { bytes: 0, looks: 0 }
+
+  /**
+   * @param {RTCStatsReport} stats
+   * @returns {number} looks in a row at which nothing had come since the one before, not even reports
+   */
+  hush(stats) {
+    let bytes = 0
+    for (const entry of /** @type {Iterable<any>} */ (stats.values())) {
+      if (entry.type === "candidate-pair") bytes += entry.bytesReceived ?? 0
+    }
+    const looks = bytes > this.#hush.bytes ? 0 : this.#hush.looks + 1
+    this.#hush = { bytes, looks }
+    return looks
+  }
 
   /**
    * @param {RTCStatsReport} stats

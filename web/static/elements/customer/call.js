@@ -136,7 +136,8 @@ export class CallStep extends Step {
   #changed(change) {
     if (change === "guide") this.#showGuide()
     else if (change === "finding") this.#showFinding()
-    else if (change === "chat" || change === "session") this.#showSession()
+    else if (change === "chat") this.#showSession()
+    else if (change === "session") this.#showPeople()
     else this.#showBanners()
   }
 
@@ -203,7 +204,8 @@ export class CallStep extends Step {
   }
 
   #showGuide() {
-    const { guide } = this.visit
+    // On hold nobody looks: an instruction would be about nothing.
+    const guide = this.visit.session?.on_hold ? null : this.visit.guide
     this.#instruction.guide(guide)
     // A screen the teller shows now is to be looked at now; the instruction stands below it.
     const screened = this.#people.large.startsWith("screen-")

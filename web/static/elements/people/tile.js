@@ -25,6 +25,7 @@ export class PersonTile extends Live {
   /** @type {(id: string) => void} */
   enlarge = () => {}
   video = el("video", { autoplay: true, playsinline: true })
+  #waiting = el("p", { class: "tile-waiting" }, t("people.waiting"))
   #curtain = el("div", { class: "tile-curtain" })
   #speaking = el("span", { class: "tile-speaking" }, icon("sound"), el("span", { class: "unseen" }, t("people.speaking")))
   #marks = el("ul", { class: "tile-marks", role: "list" })
@@ -37,10 +38,12 @@ export class PersonTile extends Live {
   connect(signal) {
     this.setAttribute("role", "group")
     this.#speaking.hidden = true
+    this.video.addEventListener("resize", () => this.#wait(), { signal })
     this.#large.addEventListener("click", () => this.enlarge(this.dataset.person ?? ""), { signal })
     fill(
       this,
       this.video,
+      this.#waiting,
       this.#curtain,
       this.#large,
       this.#marks,
@@ -75,6 +78,11 @@ export class PersonTile extends Live {
   /** @param {MediaStream|null} stream */
   play(stream) {
     if (this.video.srcObject !== stream) this.video.srcObject = stream
+    this.#wait()
+  }
+
+  #wait() {
+    this.#waiting.hidden = this.video.videoWidth > 0
   }
 }
 

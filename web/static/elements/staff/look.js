@@ -19,22 +19,18 @@ export function lookOf(person, held = false) {
     name,
     about: t(`role.${role}`),
     label: role === "customer" ? t("stage.customer_picture") : t("people.picture", { name }),
-    marks: marksOf(person, held),
-    curtain: curtainOf(person),
+    marks: marksOf(person),
+    curtain: held && isHeld(person) ? { picture: "pause", title: t("common.on_hold"), about: t("stage.hold_about") } : curtainOf(person),
   }
 }
 
-/**
- * @param {Person} person
- * @param {boolean} held
- */
-function marksOf(person, held) {
+/** @param {Person} person */
+function marksOf(person) {
   const { presence, microphone, muted = [] } = person
   /** @type {(Mark|false)[]} */
   const marks = [
     presence === "listening" && { picture: "ear", words: t("people.listening"), tone: "look" },
     presence === "whispering" && { picture: "whisper", words: t("people.whispering"), tone: "look" },
-    held && isHeld(person) && { picture: "pause", words: t("common.on_hold"), tone: "look" },
     muted.includes("audio") && { picture: "microphone-off", words: t("people.silenced"), tone: "look" },
     muted.includes("video") && { picture: "camera-off", words: t("people.blanked"), tone: "look" },
     presence === "joined" && !microphone && !muted.includes("audio") && { picture: "microphone-off", words: t("people.muted") },

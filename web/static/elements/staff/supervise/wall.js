@@ -86,6 +86,8 @@ class SupervisionWall extends Live {
    */
   #showCards(sessions, policy) {
     const place = find("[data-part=sessions]", this)
+    place.querySelector(".skeleton")?.remove()
+    place.removeAttribute("aria-busy")
     for (const [id, card] of this.#cards) {
       if (sessions.some((session) => session.id === id)) continue
       card.remove()

@@ -140,9 +140,7 @@ class CallStage extends Live {
 
   /** @param {Person} person */
   #look(person) {
-    const held = this.#view.on_hold
-    const look = lookOf(person, held)
-    if (held && isHeld(person)) look.curtain = { picture: "pause", title: t("common.on_hold"), about: t("stage.hold_about") }
+    const look = lookOf(person, this.#view.on_hold)
     look.meter = this.#tools.meter(person.id, person.name)
     if (this.#view.mine && person.presence !== "listening") look.menu = this.#tools.menu(person)
     return look
