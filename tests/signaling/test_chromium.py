@@ -83,6 +83,12 @@ def sees(height: int, mid: str) -> Callable[[dict[str, Any]], bool]:
     return lambda found: found["in"].get(f"video {mid}", {}).get("frameHeight") == height
 
 
+def flows(found: dict[str, Any]) -> bool:
+    """Whether sound and pictures go on coming."""
+    voice, picture = found["in"].get("audio 0", {}), found["in"].get("video 1", {})
+    return voice.get("packetsReceived", 0) > 50 and picture.get("framesDecoded", 0) > 20
+
+
 @pytest.mark.browser
 async def test_two_pages_see_720p_and_a_screen(chromium: str) -> None:
     frames: list[EncodedFrame] = []
@@ -102,9 +108,10 @@ async def test_two_pages_see_720p_and_a_screen(chromium: str) -> None:
         mid = await bob.wait_for_function("() => call.people[0].screen_mid")
         await look(bob, sees(900, str(await mid.json_value())))
         assert shared == [("ann", True)]
-        found = await ann.evaluate("() => look()")
-        assert found["in"]["audio 0"]["packetsReceived"] > 50
-        assert found["in"]["video 1"]["framesDecoded"] > 10
+        found = await look(ann, flows)
+        layers = {name.split()[2]: out for name, out in found["out"].items() if "video 1 " in name}
+        assert layers["h"]["active"] and layers["h"]["frameWidth"] == 1280
+        assert not layers["l"]["active"], "until somebody's line needs it"
         await ann.evaluate("() => call.share(null)")
         await bob.wait_for_function("() => call.people[0].screen_stream === null")
     tracks = {
