@@ -213,6 +213,8 @@ class Client:
         self.on_remb: Callable[[int], None] = lambda bps: None
         self.bad = 0
         "Samples that could not be opened."
+        self.offered_at = 0.0
+        "When the offer was sent (monotonic seconds)."
         self._paced: deque[tuple[bytes, bool]] = deque()
         self._reported_at = 0.0
         direction = "sendrecv" if sends else "recvonly"

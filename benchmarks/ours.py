@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,11 @@ class Ours:
         await page.call(client)
         return page
 
+    async def leave(self, page: Page) -> None:
+        """Close somebody's page."""
+        self._pages.remove(page)
+        await page.close()
+
     async def call(self, number: int) -> list[Client]:
         """One session of two, connected."""
         clients = [Client(), Client()]
@@ -140,12 +147,16 @@ class Page:
         await self._socket.send_json(message)
         return await asyncio.wait_for(future, 20)
 
-    async def call(self, client: Client, relay: tuple[str, int] | None = None) -> None:
-        """Connect a client's media."""
+    async def call(
+        self, client: Client, detour: Callable[[str], Awaitable[str]] | None = None
+    ) -> None:
+        """Connect a client's media; `detour` may change the answer on its way to the client."""
         self._calls += 1
         offer = await client.offer()
+        client.offered_at = time.monotonic()
         answer = await self.ask("answer", type="offer", call=self._calls, sdp=offer)
-        await client.accept(str(answer["sdp"]))
+        sdp = str(answer["sdp"])
+        await client.accept(await detour(sdp) if detour else sdp)
         await client.connected()
 
     async def close(self) -> None:
