@@ -10,20 +10,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import RowMapping
 
-from recordings.recorder import Recorder
 from signaling.ice import Relays
-from signaling.room import EncodedFrame, Room
+from signaling.room import Room
 from signaling.sample import Picture, sample
 from signaling.socket import Caller, Entry, Refused
 from video_bank.archive import Archive
 from video_bank.attendance import Attendee
 from video_bank.bus import Bus
+from video_bank.call import Call
 from video_bank.checks import Checks
 from video_bank.errors import Conflict, NotFound, UserError
 from video_bank.line import Line
@@ -39,40 +38,6 @@ SWITCHES = 200
 "Camera, microphone and screen switches of a call that the timeline takes; a page may go wild."
 KEY_FRAME_S = 5.0
 """Browsers send key frames only when asked; a replay can seek to one of these."""
-
-
-@dataclass
-class Call:
-    """One session's call."""
-
-    session: str
-    customer: str
-    teller: str
-    room: Room
-    recorder: Recorder
-    tape: Tape
-    people: dict[str, Attendee] = field(default_factory=dict)
-    "Who may be in the room, by id."
-    gone_since: dict[str, float] = field(default_factory=dict)
-    "Participants whose media is not there, with the monotonic second since when."
-    been_here: set[str] = field(default_factory=set)
-    levels: dict[str, int] = field(default_factory=dict)
-    "How well the participants' media arrives, 0..4."
-    subscriptions: dict[str, Callable[[], None]] = field(default_factory=dict)
-    "What ends the recording of a participant."
-    syncing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    recording_failed: bool = False
-    switches: int = 0
-    failure_noted: bool = False
-    "Whether the database knows; it may be on the same full disk."
-    key_frames_at: float = 0.0
-    ending: bool = False
-
-    @property
-    def customers(self) -> frozenset[str]:
-        """The customer and the guests."""
-        people = self.people.values()
-        return frozenset(each.id for each in people if each.kind == "customer")
 
 
 class Calls:
@@ -138,31 +103,21 @@ class Calls:
             people = await self._people.here(session)
             if row["state"] != "talking":
                 return
-            former, call.people = call.people, {each.id: each for each in people}
             call.teller = row["teller_id"]
-            for each in former.values():
-                if each.id not in call.people:
-                    self._departed(call, each)
+            now = {each.id: each for each in people}
+            for each in [one for one in call.people.values() if one.id not in now]:
+                call.let_out(each)
+                if each.kind == "staff":
+                    self._line.assisted(session, each.id)
             for each in people:
-                if each.id not in former:
-                    await self._arrived(call, each)
+                if each.id not in call.people:
+                    call.let_in(each)
+                    if call.assists(each):
+                        await self._line.assist(session, each.id)
+                call.people[each.id] = each
                 call.room.appear(each.id, each.presence, confidants=frozenset({call.teller}))
             call.room.hold(call.customers if row["on_hold"] else frozenset())
             self.checks.serve(session, call.teller)
-
-    async def _arrived(self, call: Call, person: Attendee) -> None:
-        call.gone_since[person.id] = time.monotonic()
-        self._record(call, person.id)
-        if _assists(call, person):
-            await self._line.assist(call.session, person.id)
-
-    def _departed(self, call: Call, person: Attendee) -> None:
-        call.subscriptions.pop(person.id)()
-        call.room.leave(person.id)
-        call.gone_since.pop(person.id, None)
-        call.levels.pop(person.id, None)
-        if person.kind == "staff":
-            self._line.assisted(call.session, person.id)
 
     # -- beginning and ending -------------------------------------------------------------
 
@@ -223,10 +178,8 @@ class Calls:
             Attendee.joined(customer, "customer", "customer"),
             Attendee.joined(teller, "staff", "teller"),
         ):
-            call.people[person.id] = person
-            call.gone_since[person.id] = time.monotonic()
             call.tape.begin(person.id, person.role)
-            self._record(call, person.id)
+            call.let_in(person)
         self._calls[session] = call
         return call
 
@@ -349,12 +302,6 @@ class Calls:
             for call in self._calls.values()
         ]  # fmt: skip
 
-    def _record(self, call: Call, participant: str) -> None:
-        def take(frame: EncodedFrame) -> None:
-            call.tape.take(call.people[participant].role, frame)
-
-        call.subscriptions[participant] = call.room.subscribe(participant, take)
-
     def _call(self, session: str) -> Call:
         try:
             return self._calls[session]
@@ -467,10 +414,6 @@ class Calls:
                 await self.end(call.session, "server", f"{person.role}_lost")
             else:
                 await self._people.step_out(call.session, person.id, reason="lost")
-
-
-def _assists(call: Call, person: Attendee) -> bool:
-    return person.kind == "staff" and person.role != "supervisor" and person.id != call.teller
 
 
 async def _logged(work: Coroutine[Any, Any, None]) -> None:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 ABSENCE_S = 10.0
 "A ready teller whose page is gone this long is away; a reload takes less."
+LEFT_OPEN_S = 600.0
+"Wrap-up at a desk nobody has come back to for this long is closed."
 DEFAULT_TALK_S = 360.0
 "Expected length of a call before the day has shown its own average."
 FREE = ("away", "ready")
@@ -290,6 +292,16 @@ class Line:
                 self._turn(desk, "away")
             elif absent and desk.state == "ringing":
                 await self._give_back(desk, "withdraw", "away")
+            elif desk.gone_since and now - desk.gone_since > LEFT_OPEN_S * 1e6:
+                await self._close_for(desk)
+
+    async def _close_for(self, desk: Desk) -> None:
+        """A teller who was lost in the call does not come back to wrap it up."""
+        if desk.state == "wrap_up" and desk.session:
+            # Without a decision a call the teller ended stays open: somebody must decide.
+            with contextlib.suppress(Conflict):
+                await self._sessions.close(desk.session, desk.teller)
+                self._turn(desk, "away")
 
     async def _give_back(self, desk: Desk, event: str, state: str) -> None:
         """What rings goes back to where it came from, and the desk turns to ``state``."""

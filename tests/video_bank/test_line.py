@@ -105,6 +105,27 @@ async def test_a_laptop_closed_while_it_rings_gives_the_customer_back(
     assert counter.line.desk(teller).state == "away"
 
 
+@pytest.mark.parametrize(
+    ("reason", "states"),
+    [("teller_lost", ("closed", "away")), ("teller_ended", ("wrap_up", "wrap_up"))],
+)
+async def test_wrap_up_nobody_comes_back_to(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch, reason: str, states: tuple[str, str]
+) -> None:
+    teller = await counter.ready("a")
+    session = await counter.join(await counter.customer())
+    await counter.line.sync()
+    await counter.line.accept(session, teller)
+    counter.line.page_closed(teller)
+    await counter.sessions.end(session, "server", reason)
+    counter.line.ended(session)
+    await counter.line.sync()
+    assert counter.line.desk(teller).state == "wrap_up"
+    monkeypatch.setattr(line_module, "LEFT_OPEN_S", -1.0)
+    await counter.line.sync()
+    assert (await counter.state(session), counter.line.desk(teller).state) == states
+
+
 async def test_places_and_estimates_are_told_truthfully(counter: Counter) -> None:
     customers = [await counter.customer() for _ in range(2)]
     for customer in customers:
