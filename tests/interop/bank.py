@@ -33,6 +33,8 @@ class Bank:
         self.data = data
         self.accounts: dict[str, Account] = {}
         "The first account of each role."
+        self.staff: dict[str, Account] = {}
+        "Every account, by its user name."
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -103,6 +105,7 @@ class Bank:
             assert self.process.poll() is None, f"the server ended\n{self.log}"
             assert time.monotonic() < deadline, f"not serving after {START_S} s\n{self.log}"
             time.sleep(0.1)
-        self.accounts = {}
+        self.accounts, self.staff = {}, {}
         for role, name, password in ACCOUNT.findall(self.log[begun:]):
-            self.accounts.setdefault(role, Account(name, password))
+            self.staff[name] = Account(name, password)
+            self.accounts.setdefault(role, self.staff[name])

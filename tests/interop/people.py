@@ -21,8 +21,7 @@ SWITCHES = [
     "--disable-background-networking",
     "--disable-component-update",
     "--autoplay-policy=no-user-gesture-required",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",  # answers for camera, microphone and screen alike
 ]
 ASKED = {
     "ID card, portrait side": "card_front",
@@ -37,9 +36,12 @@ OUT_OF_FOCUS = "video, .thumb img { filter: blur(10px) !important; }"
 
 
 @contextmanager
-def open_chromium(playwright: Playwright, path: str, film: Path | None = None) -> Iterator[Browser]:
-    """Real Chromium; ``film`` is what it takes for a camera, else a test pattern."""
-    switches = [*SWITCHES]
+def open_chromium(
+    playwright: Playwright, path: str, film: Path | None = None, *, fps: int | None = None
+) -> Iterator[Browser]:
+    """Real Chromium; ``film`` is what it takes for a camera, else a test pattern at ``fps``."""
+    camera = "--use-fake-device-for-media-stream"
+    switches = [*SWITCHES, f"{camera}=fps={fps}" if fps else camera]
     if film:
         switches.append(f"--use-file-for-fake-video-capture={film}")
     browser = playwright.chromium.launch(executable_path=path, headless=True, args=switches)
@@ -97,12 +99,18 @@ class Person:
 class Customer(Person):
     """A customer with a phone."""
 
-    def __init__(self, browser: Browser, bank: Bank, camera: Camera, films: dict[str, Film]):
+    def __init__(
+        self,
+        browser: Browser,
+        bank: Bank,
+        camera: Camera | None = None,
+        films: dict[str, Film] | None = None,
+    ) -> None:
         super().__init__(browser, bank, PHONE, touch=True)
         self.asked: list[str] = []
         "Every instruction the page gave, in order, once each in a row."
         self._camera = camera
-        self._films = films
+        self._films = films or {}
         self._shown = ""
 
     def walk_in(self, name: str, phone: str) -> None:
@@ -150,7 +158,7 @@ class Customer(Person):
         if said and (not self.asked or self.asked[-1] != said):
             self.asked.append(said)
         wanted = "calm" if about == "Show your face" and said in CALM else ASKED.get(about)
-        if wanted and wanted != self._shown:
+        if self._camera and wanted and wanted != self._shown:
             self._camera.show(self._films[wanted])
             self._shown = wanted
             if wanted == "card_front":

@@ -22,6 +22,7 @@ export class SupervisorEar extends Live {
   #people = make(PeopleStage)
   #title = el("h2", { tabindex: "-1" })
   #heard = el("p", { class: "notice", role: "status", data: { name: "heard" } })
+  #message = el("p", { class: "stage-message", role: "status", hidden: true })
   #ways = el("div", { class: "row ways", role: "group", "aria-label": t("watch.ways") })
   #tools = new PeopleTools("")
   /** @type {Call|null} */
@@ -33,7 +34,7 @@ export class SupervisorEar extends Live {
   connect() {
     this.#people.main = (people) => people.find(({ role }) => role === "customer") ?? people[0]
     this.#people.look = (person) => ({ ...lookOf(person), meter: this.#tools.meter(person.id, person.name) })
-    fill(this, el("header", { class: "stack close" }, this.#title, this.#heard), el("div", { class: "ear-stage" }, this.#people), this.#ways)
+    fill(this, el("header", { class: "stack close" }, this.#title, this.#heard), el("div", { class: "ear-stage" }, this.#people, this.#message), this.#ways)
   }
 
   disconnect() {
@@ -56,6 +57,7 @@ export class SupervisorEar extends Live {
     until(
       this.#calling.signal,
       call.on("joined", ({ media_time_us }) => (this.#began = performance.now() - media_time_us / 1000)),
+      call.on("condition", (condition) => this.#condition(condition)),
       call.on("people", (people) => this.#people.show(people)),
       call.on("quality", (quality) => this.#measured(quality)),
     )
@@ -94,6 +96,12 @@ export class SupervisorEar extends Live {
 
   focus() {
     this.#title.focus()
+  }
+
+  /** @param {string} condition of our own connection */
+  #condition(condition) {
+    this.#message.hidden = condition === "connected" || condition === "left"
+    this.#message.textContent = t(condition === "lost" ? "stage.reconnecting" : "stage.connecting")
   }
 
   /** @param {any} quality */

@@ -142,7 +142,7 @@ class CallStage extends Live {
   #look(person) {
     const look = lookOf(person, this.#view.on_hold)
     look.meter = this.#tools.meter(person.id, person.name)
-    if (this.#view.mine && person.presence !== "listening") look.menu = this.#tools.menu(person)
+    if (this.#view.mine && person.presence === "joined") look.menu = this.#tools.menu(person)
     return look
   }
 

@@ -8,6 +8,9 @@ import { attach } from "../../popover.js"
 import { confirmed } from "../dialog.js"
 import { attempt } from "../tell.js"
 
+/** Whose presence is not the teller's to end. */
+const STAYING = ["customer", "supervisor"]
+
 /** @typedef {import("../../../lib/call.js").Person} Person */
 
 export class PersonMenu extends Live {
@@ -35,7 +38,7 @@ export class PersonMenu extends Live {
       this.#menu,
       this.#mute("audio", muted.includes("audio"), "microphone"),
       this.#mute("video", muted.includes("video"), "camera"),
-      role !== "customer" && this.#item("exit", t("people.remove"), () => this.#remove(), "danger"),
+      !STAYING.includes(role) && this.#item("exit", t("people.remove"), () => this.#remove(), "danger"),
     )
   }
 
