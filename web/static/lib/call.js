@@ -7,7 +7,7 @@ const GRACE = 2 * 1000 // ms a broken connection may take to heal by itself
 const LOOK = 1000 // ms between looks at the statistics
 const REPORT = 2 // looks
 const HUSH = 2 // looks without a single byte after which the line is doubted
-const PLACES = 5 // a room has six people
+const PLACES = 6 // a room has six people, and perhaps a supervisor
 const LOW = 1 // the small layer's place among the encodings
 const LAYERS = [
   { rid: "h", scaleResolutionDownBy: 1 },

@@ -7,11 +7,11 @@ const LONG_WAIT = 10 * 1000 // ms, once it has been gone for long
 const LONG = 40 // tries
 const HEARTBEAT = 5 * 1000 // ms between pings
 const SILENCE = 4 * 1000 // ms without an answer to a ping: the line is dead
-const DOUBT = 1000 // ms for the answer when there is reason to doubt the line
+const DOUBT = 1500 // ms for the answer when there is reason to doubt the line
 const FINAL = ["elsewhere", "signed_out"] // goodbyes after which coming back would be wrong
 
-// Wi-Fi to mobile: not every browser tells.
-const { connection } = /** @type {{connection?: EventTarget}} */ (navigator)
+// Wi-Fi to mobile: phones tell.
+const { connection: network } = /** @type {{connection?: EventTarget & {type?: string}}} */ (navigator)
 
 /**
  * @typedef {{type: string, [key: string]: any}} Message
@@ -38,6 +38,12 @@ export class Socket {
   #heartbeat = 0
   #doubt = 0
   #hurry = () => this.check()
+  #network = network?.type
+  #moved = () => {
+    if (network?.type === this.#network) return // only an estimate of its speed has changed
+    this.#network = network?.type
+    this.check()
+  }
 
   /** @param {string} [path] */
   constructor(path = "/ws") {
@@ -49,7 +55,7 @@ export class Socket {
   open() {
     if (this.condition === "connecting" || this.condition === "open") return
     globalThis.addEventListener("online", this.#hurry)
-    connection?.addEventListener("change", this.#hurry)
+    network?.addEventListener("change", this.#moved)
     this.#connect()
   }
 
@@ -57,7 +63,7 @@ export class Socket {
   close(reason = "") {
     if (this.condition === "closed") return
     globalThis.removeEventListener("online", this.#hurry)
-    connection?.removeEventListener("change", this.#hurry)
+    network?.removeEventListener("change", this.#moved)
     this.reason ||= reason
     this.#drop()
     this.#become("closed")
