@@ -257,7 +257,6 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         app[PEOPLE],
         app[CALLS],
         app[ACCOUNTS].staff,
-        app[CUSTOMERS],
         policy=config.supervision,
         media_path=media_path,
     )

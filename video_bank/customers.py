@@ -5,6 +5,7 @@ them masked unless the person needs them to do the work.
 """
 
 import secrets as randomness
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -269,6 +270,13 @@ class Customers:
         """The customer's name in full."""
         async with self._database.read() as reader:
             return (await self._person(reader, customer)).name
+
+    async def names(self, among: Collection[str]) -> dict[str, str]:
+        """Several customers' names in full, by id."""
+        query = select(customers.c.id, customers.c.name).where(customers.c.id.in_(among))
+        async with self._database.read() as reader:
+            rows = (await reader.execute(query)).all() if among else []
+        return {row.id: self._open(row.name, "name", row.id) for row in rows}
 
     async def card(self, customer: str) -> dict[str, Any]:
         """The customer for staff: name, masked phone and ID number, visits so far."""

@@ -4,7 +4,7 @@ Each verb is one transaction with its timeline entry; then :attr:`People.changed
 follow.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -51,6 +51,32 @@ class People:
     async def here(self, session: str) -> list[Attendee]:
         """Who takes part now."""
         return [each for each in await self.of(session) if each.here]
+
+    async def floor(self, sessions: Sequence[str]) -> dict[str, list[Attendee]]:
+        """Who takes part in each of these sessions now."""
+        p = t.participants.c
+        query = (
+            select(t.participants)
+            .where(p.session_id.in_(sessions), p.left_at.is_(None), p.joined_at.is_not(None))
+            .order_by(p.joined_at, p.person_id)
+        )
+        found: dict[str, list[Attendee]] = {session: [] for session in sessions}
+        async with self._db.read() as c:
+            for row in (await c.execute(query)).mappings():
+                found[row["session_id"]].append(Attendee.of(row))
+        return found
+
+    async def names(self, people: Iterable[Attendee]) -> dict[str, str]:
+        """What each of these people is called, by id: in full."""
+        wanted: dict[str, list[str]] = {"staff": [], "customer": []}
+        for each in people:
+            wanted[each.kind].append(each.id)
+        query = select(t.staff.c.id, t.staff.c.display_name).where(
+            t.staff.c.id.in_(wanted["staff"])
+        )
+        async with self._db.read() as c:
+            staff = {row.id: str(row.display_name) for row in (await c.execute(query)).all()}
+        return staff | await self._customers.names(wanted["customer"])
 
     def visible(self, person: Attendee) -> bool:
         """Whether customers may know that this person takes part."""
@@ -151,14 +177,15 @@ class People:
 
     async def _consent(self, change: Change, guest: Attendee, consent: dict[str, Any]) -> None:
         self._sessions.require_consent(consent["version"], recording=consent["recording"])
-        await self._sessions.consent(
+        for answer in await self._sessions.consent(
             change.tx,
             change.id,
             guest.id,
             change.row["language"],
             recording=consent["recording"],
             face=consent["face"],
-        )
+        ):
+            await change.enter("consented", guest.actor, **answer)
 
     async def step_out(self, session: str, person: str, *, reason: str = "left") -> None:
         """Somebody goes, or does not come: `left`, `declined`, `lost`.

@@ -186,7 +186,10 @@ class Sessions:
             )
             chain, actor = f"session:{session}", f"customer:{customer}"
             await self._timeline.append(tx, chain, "joined", actor, {"business": wanted.id})
-            await self.consent(tx, session, customer, language, recording=recording, face=face)
+            for answer in await self.consent(
+                tx, session, customer, language, recording=recording, face=face
+            ):
+                await self._timeline.append(tx, chain, "consented", actor, answer)
             await self._timeline.append(tx, chain, "queued", actor, {})
         self.on_line_change()
         return session
@@ -200,8 +203,9 @@ class Sessions:
 
     async def consent(
         self, tx: Tx, session: str, customer: str, language: str, *, recording: bool, face: bool
-    ) -> None:
-        """Keep what a person agreed to, in the present wording."""
+    ) -> list[dict[str, Any]]:
+        """Keep what a person agreed to, in the present wording; what to enter of it."""
+        answers = []
         for subject, granted in (("recording", recording), ("face", face)):
             wording = self._consents.text_hash(subject, language)
             await tx.execute(
@@ -216,9 +220,8 @@ class Sessions:
                     at=now_us(),
                 )
             )
-            answer = {"subject": subject, "granted": granted, "text_hash": wording}
-            chain, actor = f"session:{session}", f"customer:{customer}"
-            await self._timeline.append(tx, chain, "consented", actor, answer)
+            answers.append({"subject": subject, "granted": granted, "text_hash": wording})
+        return answers
 
     # -- the line's verbs -----------------------------------------------------------------
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select
 
+from video_bank.attendance import Attendee
 from video_bank.bus import Bus
 from video_bank.calls import Calls
-from video_bank.customers import Customers, mask_name
 from video_bank.line import Line
 from video_bank.people import People
+from video_bank.person import mask_name
 from video_bank.staff import Staff
 from video_bank.storage import Database, now_us
 from video_bank.storage import tables as t
@@ -29,7 +30,6 @@ class Supervision:
         people: People,
         calls: Calls,
         staff: Staff,
-        customers: Customers,
         *,
         policy: str,
         media_path: str,
@@ -37,7 +37,7 @@ class Supervision:
         """``media_path``: how packets are forwarded here, `fast` or `parsed`."""
         self._db, self._bus = db, bus
         self._line, self._people, self._calls = line, people, calls
-        self._staff, self._customers = staff, customers
+        self._staff = staff
         self._policy, self._media_path = policy, media_path
 
     async def run(self) -> None:
@@ -55,36 +55,42 @@ class Supervision:
         query = select(t.sessions).where(t.sessions.c.state == "talking")
         async with self._db.read() as c:
             rows = (await c.execute(query.order_by(t.sessions.c.accepted_at))).mappings().all()
+        people = await self._people.floor([row["id"] for row in rows])
+        names = await self._people.names(each for here in people.values() for each in here)
         return {
             "policy": self._policy,
             "media_path": self._media_path,
             "queue": await self._line.summary(),
             "tellers": await self._tellers(),
-            "sessions": [await self._session(row) for row in rows],
+            "sessions": [self._session(row, people[row["id"]], names) for row in rows],
         }
 
     async def _tellers(self) -> list[dict[str, Any]]:
         now, desks = now_us(), self._line.at_work()
-        names = {person["id"]: person["name"] for person in await self._staff.serving(desks)}
         return [
             {
-                "id": desk.teller,
-                "name": names[desk.teller],
-                "state": desk.state,
-                "since_s": (now - desk.since) // 1_000_000,
-                "session": desk.session,
+                "id": person["id"],
+                "name": person["name"],
+                "state": desks[person["id"]].state,
+                "since_s": (now - desks[person["id"]].since) // 1_000_000,
+                "session": desks[person["id"]].session,
             }
-            for desk in desks.values()
-            if desk.teller in names
+            for person in await self._staff.serving(desks)
         ]
 
-    async def _session(self, row: RowMapping) -> dict[str, Any]:
+    def _session(
+        self, row: RowMapping, people: list[Attendee], names: dict[str, str]
+    ) -> dict[str, Any]:
         session, teller = row["id"], row["teller_id"]
+        called = {
+            each.id: names[each.id] if each.kind == "staff" else mask_name(names[each.id])
+            for each in people
+        }
         return {
             "id": session,
             "business": row["business"],
-            "teller": {"id": teller, "name": await self._staff.display_name(teller)},
-            "customer": mask_name(await self._customers.name(row["customer_id"])),
+            "teller": {"id": teller, "name": called.get(teller, "")},
+            "customer": called.get(row["customer_id"], ""),
             "accepted_at": row["accepted_at"],
             "media_time_us": self._calls.media_time_us(session),
             "on_hold": bool(row["on_hold"]),
@@ -93,14 +99,10 @@ class Supervision:
                 {
                     "id": each.id,
                     "role": each.role,
-                    "name": (
-                        await self._staff.display_name(each.id)
-                        if each.kind == "staff"
-                        else mask_name(await self._customers.name(each.id))
-                    ),
+                    "name": called[each.id],
                     "presence": each.presence,
                 }
-                for each in await self._people.here(session)
+                for each in people
             ],
             "levels": self._calls.levels(session),
         }

@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping
 from video_bank.accounts import LOGIN
 from video_bank.attendance import Attendee
 from video_bank.errors import NotAllowed, NotFound
-from video_bank.keys import ACCOUNTS, CUSTOMERS, PEOPLE, SESSIONS
+from video_bank.keys import PEOPLE, SESSIONS
 
 
 async def own(request: web.Request) -> RowMapping:
@@ -62,15 +62,12 @@ async def people_view(
     people = await app[PEOPLE].of(session)
     if you.kind == "customer":
         people = [each for each in people if each.here and app[PEOPLE].visible(each)]
+    names = await app[PEOPLE].names(people)
     return [
         {
             "id": each.id,
             "role": each.role,
-            "name": (
-                await app[ACCOUNTS].staff.display_name(each.id)
-                if each.kind == "staff"
-                else await app[CUSTOMERS].name(each.id)
-            ),
+            "name": names[each.id],
             "presence": each.presence,
             "joined": each.here,
         }

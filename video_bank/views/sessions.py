@@ -7,6 +7,7 @@ from sqlalchemy import RowMapping
 
 from video_bank.accounts import LOGIN, Login
 from video_bank.attendance import Attendee
+from video_bank.errors import NotAllowed
 from video_bank.keys import (
     ACCOUNTS,
     BUSINESSES,
@@ -153,6 +154,8 @@ async def show(request: web.Request) -> web.Response:
 async def chat(request: web.Request) -> web.Response:
     """Say something in writing."""
     row, you = await attending(request)
+    if you.presence != "joined":
+        raise NotAllowed()  # customers may not know of a supervisor who only listens
     said = (await body(request)).get("text")
     await request.app[CONVERSATION].say(row["id"], you, said)
     return web.json_response({}, status=201)
