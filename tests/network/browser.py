@@ -35,7 +35,9 @@ class Machine:
 
 
 @contextmanager
-def machine(playwright: Playwright, chromium: str, place: str, directory: Path) -> Iterator[Machine]:
+def machine(
+    playwright: Playwright, chromium: str, place: str, directory: Path
+) -> Iterator[Machine]:
     """Chromium in the namespace ``place``."""
     note, start = directory / f"{place}.pid", directory / f"{place}.sh"
     start.write_text(f'#!/bin/sh\necho $$ >"{note}"\nexec ip netns exec {place} {chromium} "$@"\n')

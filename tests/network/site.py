@@ -29,8 +29,7 @@ from video_bank.secrets import Secrets
 from video_bank.storage import Database
 
 ROOT = Path(__file__).resolve().parents[2]
-PORT = 8443
-URL = f"https://{BANK}:{PORT}"
+PORTS = (8443, 8444)
 SECRET = "a secret for this test alone"
 PASSWORD = "correct horse battery"
 TURN_URLS = {
@@ -42,16 +41,22 @@ START_S = 60
 
 
 class Site:
-    """Bank and coturn; use as a context.  ``directory`` keeps everything."""
+    """Bank and coturn; use as a context.  ``directory`` keeps everything.
 
-    url = URL
+    A second one stands ``beside`` the first and shares its coturn.
+    """
 
-    def __init__(self, land: Land, directory: Path, **settings: str) -> None:
+    def __init__(
+        self, land: Land, directory: Path, *, beside: Self | None = None, **settings: str
+    ) -> None:
+        self.port = PORTS[beside is not None]
+        self.url = f"https://{BANK}:{self.port}"
         self.data = directory / "data"
         self.accounts = {"teller": Account("wangfang", PASSWORD)}
         self.invitation = ""
         "The personal link of the one customer."
         self._land, self._directory, self._settings = land, directory, settings
+        self._alone = beside is None
         self._running: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -60,7 +65,8 @@ class Site:
         _certificate(self._directory)
         self.invitation = asyncio.run(self._people())
         try:
-            self._start_turn()
+            if self._alone:
+                self._start_turn()
             self._start_bank()
         except BaseException:
             self.stop()
@@ -92,7 +98,7 @@ class Site:
 
     async def _people(self) -> str:
         """A teller, and a customer's invitation."""
-        config = Config(data=self.data, public_url=URL)
+        config = Config(data=self.data, public_url=self.url)
         secrets, bus, timeline = Secrets.load_or_create(config.keys), LocalBus(), Timeline()
         database = Database(config.database_url, bus)
         await database.migrate()
@@ -112,7 +118,9 @@ class Site:
         document = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
         found = re.search(r"```ini\n(.*?)```", document, re.DOTALL)
         assert found
-        text = found[1].replace("syslog\n", f"log-file=stdout\npidfile={self._directory}/turn.pid\n")
+        text = found[1].replace(
+            "syslog\n", f"log-file=stdout\npidfile={self._directory}/turn.pid\n"
+        )
         for word, value in {
             "TURN_ADDRESS": TURN, "TURN_NAME": "turn.bank.example", "SECRET": SECRET,
             "MEDIA_ADDRESS": BANK, "/etc/coturn": str(self._directory),
@@ -126,8 +134,8 @@ class Site:
         settings = {
             "data": str(self.data),
             "host": BANK,
-            "port": str(PORT),
-            "public_url": URL,
+            "port": str(self.port),
+            "public_url": self.url,
             "media_addresses": BANK,
             "tls_cert": str(self._directory / "cert.pem"),
             "tls_key": str(self._directory / "key.pem"),
