@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from signaling import messages
 from signaling.codecs import VideoCodec
@@ -382,19 +383,24 @@ class Room:
             await asyncio.sleep(TICK_S)
             ticks += 1
             now = time.monotonic()
-            self._watch_share(now)
-            for person in list(self.participants.values()):
+            duties = [partial(self._watch_share, now)]
+            for person in self.participants.values():
+                duties.append(partial(self._attend, person, now, ticks % QUALITY_EVERY == 0))
+            for duty in duties:
                 try:
-                    if person.peer is not None:
-                        person.peer.report(now)
-                    person.ask_layers()
-                    # Of one who listens nothing is expected.
-                    if person.standing.presence != "listening":
-                        self._watch(person, now)
-                        if ticks % QUALITY_EVERY == 0:
-                            self._measure(person)
+                    duty()
                 except Exception:
                     log.exception("x room %s", self.name)
+
+    def _attend(self, person: Participant, now: float, measure: bool) -> None:
+        if person.peer is not None:
+            person.peer.report(now)
+        person.ask_layers()
+        if person.standing.presence == "listening":
+            return  # nothing is expected of this one
+        self._watch(person, now)
+        if measure:
+            self._measure(person)
 
     def _watch_share(self, now: float) -> None:
         sharer = self.participants.get(self.sharer) if self.sharer is not None else None
