@@ -95,6 +95,7 @@ LAST_REQUESTS_S = 5.0
 """Requests under way when the server stops have this long to be answered."""
 
 INFERENCE = web.AppKey("inference", Inference)
+RELAYS = web.AppKey("relays", ice.Relays)
 DEMO_PEOPLE = web.AppKey("demo_people", list[demo.Person])
 
 
@@ -125,6 +126,7 @@ def make_app(config: Config) -> web.Application:
     app = web.Application(client_max_size=BODY_LIMIT, middlewares=[errors, identify])
     app.on_response_prepare.append(headers(config))
     app[CONFIG] = config
+    app[RELAYS] = _relays(config)
     app[PAGES] = Pages()
     app[BUSINESSES] = Businesses()
     app[CONSENTS] = load_consents()
@@ -207,7 +209,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     media_path = forward.check()
     log.info("- media is forwarded the %s way", media_path)
     app[ARCHIVE] = Archive(app[DATABASE], config.data / "recordings", config.keys)
-    addresses, relays = _media_addresses(config), _relays(config)
+    addresses, relays = _media_addresses(config), app[RELAYS]
     app[QUALITY] = Quality(app[DATABASE])
     app[CONNECTION_TEST] = ConnectionTest(addresses, relays)
     app[CALLS] = Calls(
