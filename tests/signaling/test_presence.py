@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signaling.participant import Participant
 from signaling.presence import Presence, Standing, Track, concerns, flows, knows
 
 PEOPLE = ("customer", "teller", "expert", "co_customer", "supervisor")
@@ -65,3 +67,20 @@ def test_hold_and_mute_only_take_away(
 def test_people_who_joined_have_each_other(viewer: str, source: str, track: Track) -> None:
     assert knows(viewer, source, Standing())
     assert flows(viewer, source, Standing(), track) == (viewer != source)
+
+
+@given(st.integers(0, 7), st.lists(st.frozensets(people), min_size=1, max_size=8))
+def test_a_person_keeps_the_place_and_nobody_shares_it(
+    pairs: int, changes: list[frozenset[str]]
+) -> None:
+    peer: Any = SimpleNamespace(pairs=[{}] * pairs)
+    viewer = Participant("viewer", "teller", "", peer=peer)
+    for present in changes:
+        before = dict(viewer.shown)
+        viewer.place([viewer, *(Participant(name, name, "") for name in sorted(present))])
+        assert viewer.shown.keys() <= present
+        assert len(viewer.shown) == min(pairs, len(present)), "no place stays empty"
+        assert sorted({*viewer.shown.values()}) == sorted(viewer.shown.values())
+        assert all(index < pairs for index in viewer.shown.values())
+        for name in before.keys() & present:
+            assert viewer.shown[name] == before[name]

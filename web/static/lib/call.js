@@ -428,11 +428,11 @@ export class Call {
  * @param {RTCRtpTransceiver} transceiver
  */
 function narrow(transceiver) {
-  const { codecs } = RTCRtpReceiver.getCapabilities(transceiver.receiver.track.kind) ?? { codecs: [] }
-  const wanted = CODECS.flatMap((wish) =>
-    codecs.filter(({ mimeType, sdpFmtpLine }) => wish.test(`${mimeType} ${normal(sdpFmtpLine)}`)),
-  )
   try {
+    const codecs = RTCRtpReceiver.getCapabilities(transceiver.receiver.track.kind)?.codecs ?? []
+    const wanted = CODECS.flatMap((wish) =>
+      codecs.filter(({ mimeType, sdpFmtpLine }) => wish.test(`${mimeType} ${normal(sdpFmtpLine)}`)),
+    )
     transceiver.setCodecPreferences(wanted)
   } catch {
     // an older browser offers all it has; the server chooses
