@@ -192,7 +192,7 @@ class Peer:
             width=video.width or 0,
             height=video.height or 0,
             fps=video.fps or 0.0,
-            sound=sound.sound,
+            sound=round(sound.sound, 2) if sound.sound is not None else None,
             frozen_s=video.frozen_s or 0.0,
         )
 
