@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from signaling import forward
 from signaling.room import EncodedFrame, Room
 from signaling.stream import Uplink
 from tests.signaling.robot import Robot, Stage, shows, stage, until
@@ -101,7 +102,9 @@ async def test_others_confer_while_one_is_held() -> None:
         await until(lambda: len(people["tom"].frames[of_cara]) > count)
 
 
-async def test_one_screen_at_a_time() -> None:
+@pytest.mark.parametrize("path", ["fast", "parsed"])
+async def test_one_screen_at_a_time(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward._Chosen, "path", path)
     told: list[tuple[str, bool]] = []
     room = Room("room", on_screen=lambda who, on: told.append((who, on)))
     async with stage(room) as scene:
