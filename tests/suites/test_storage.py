@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, select, text
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from video_bank.bus import Bus, LocalBus
 from video_bank.errors import OperatorError
-from video_bank.storage import Database, now_us
+from video_bank.storage import Database, migrations, now_us
 from video_bank.storage.tables import customers, metadata, sessions, staff, timeline
 
 
@@ -45,6 +46,36 @@ async def test_migrating_twice_is_migrating_once(database: Database) -> None:
         await tx.execute(staff.insert().values(person("a")))
     await database.migrate()
     assert await count(database) == 1
+
+
+async def test_a_database_of_the_first_version_keeps_its_rows(database_url: str) -> None:
+    older = Database(database_url, LocalBus())
+    try:
+        async with older._migrator() as connection:
+            await connection.run_sync(
+                lambda plain: command.upgrade(migrations.settings(plain), "v0001")
+            )
+            for row in FIRST_ROWS:
+                await connection.execute(text(row))
+        await older.migrate()
+        async with older.read() as reader:
+            kept = (await reader.execute(select(sessions))).mappings().one()
+            assert (kept["state"], kept["transfer_to"]) == ("talking", None)
+            assert (await reader.execute(text("SELECT session_id FROM parts"))).scalar() == "s"
+    finally:
+        await older.close()
+
+
+FIRST_ROWS = (
+    "INSERT INTO staff (id, name, display_name, role, password_hash, password_one_time, failures,"
+    " disabled, skills, created_at) VALUES ('t', 't', 't', 'teller', '', false, 0, false, '[]', 1)",
+    "INSERT INTO customers (id, name, created_at) VALUES ('c', 'c', 1)",
+    "INSERT INTO sessions (id, customer_id, teller_id, business, language, priority, state,"
+    " consent_face, consent_version, created_at, queued_at, passed_over, on_hold) VALUES"
+    " ('s', 'c', 't', 'b', 'zh', 0, 'talking', true, '1', 1, 1, '[]', false)",
+    "INSERT INTO parts (id, session_id, number, name, kek_id, started_at) VALUES"
+    " ('p', 's', 1, 'p', 'k', 1)",
+)
 
 
 async def test_a_newer_schema_is_refused(database: Database) -> None:

@@ -58,7 +58,10 @@ class Office(Counter):
         self.customer_id = await self.person("张三")
         self.session = await self.join(self.customer_id)
         await self.line.sync()
-        await self.line.accept(self.session, self.teller.subject_id)
+        await self.accepted(self.teller.subject_id)
+
+    async def accepted(self, teller: str) -> None:
+        await self.line.accept(self.session, teller)
 
     async def person(self, name: str) -> str:
         login = Login("-", await self.staff(name), "staff", Role.TELLER, name, "-")
@@ -69,7 +72,7 @@ class Office(Counter):
         token = link.url.rpartition("/")[2]
         return (await self.customers.accept(token, "192.0.2.1")).login
 
-    async def roles(self) -> dict[str, bool]:
+    async def present(self) -> dict[str, bool]:
         return {each.role: each.here for each in await self.people.of(self.session)}
 
 
@@ -91,16 +94,16 @@ async def test_a_colleague_is_invited_comes_and_steps_out(office: Office) -> Non
     assert event["data"] == {
         "session": session, "from": "teller", "role": "expert", "business": "identification",
     }  # fmt: skip
-    assert await office.roles() == {"customer": True, "teller": True, "expert": False}
+    assert await office.present() == {"customer": True, "teller": True, "expert": False}
     (invitation,) = await people.invitations(expert.subject_id)
     assert invitation["session"] == session and not invitation["joined"]
     with pytest.raises(Conflict, match="already_here"):
         await people.invite(session, office.teller, expert.subject_id)
     await people.join(session, expert, {})
     await people.join(session, expert, {})  # a second page changes nothing
-    assert (await office.roles())["expert"]
+    assert (await office.present())["expert"]
     await people.step_out(session, expert.subject_id)
-    assert "expert" not in await office.roles()
+    assert "expert" not in await office.present()
     with pytest.raises(NotFound):
         await people.join(session, expert, {})
     await people.invite(session, office.teller, expert.subject_id)
@@ -149,9 +152,9 @@ async def test_a_guest_agrees_and_comes_in(office: Office) -> None:
     ]:
         with pytest.raises(Conflict, match=code):
             await office.people.join(office.session, guest, consent)
-    assert not (await office.roles())["co_customer"]
+    assert not (await office.present())["co_customer"]
     await office.people.join(office.session, guest, CONSENT)
-    assert (await office.roles())["co_customer"]
+    assert (await office.present())["co_customer"]
     async with office.db.read() as c:
         query = select(t.consents).where(t.consents.c.customer_id == guest.subject_id)
         kept = {row.subject: row.granted for row in (await c.execute(query)).all()}
@@ -176,7 +179,7 @@ async def test_a_guests_link_is_good_while_the_session_talks(office: Office) -> 
     await office.sessions.end(office.session, office.teller.actor, "teller_ended")
     with pytest.raises(UserError, match="invitation_expired"):
         await office.customers.accept(other.url.rpartition("/")[2], "192.0.2.1")
-    assert await office.roles() == {"customer": True, "teller": True}
+    assert await office.present() == {"customer": True, "teller": True}
 
 
 async def test_the_customer_is_nobodys_guest(office: Office) -> None:
