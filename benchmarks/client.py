@@ -152,15 +152,16 @@ class Incoming:
 class Outgoing:
     """One stream that is sent: its numbers and the ring for those that ask again."""
 
-    def __init__(self, ssrc: int, payload_type: int, extension: bytes) -> None:
+    def __init__(self, ssrc: int, payload_type: int, rate: int, extension: bytes) -> None:
         self.ssrc = ssrc
         self.payload_type = payload_type
+        self.rate = rate
         self.extension = extension
         "Header extension in front of the send time, or empty."
         self.sequence = random.randrange(1 << 15)
         self.timestamp = random.getrandbits(32)
         self.at = 0.0
-        "When the latest timestamp was taken (monotonic seconds)."
+        "When what the latest timestamp stands for was there (monotonic seconds)."
         self.packets = 0
         self.octets = 0
         self.ring: dict[int, bytes] = {}
@@ -183,8 +184,7 @@ class Outgoing:
 
     def report(self, now: float) -> rtcp.SenderReport:
         """The sender report: the timestamp of this very moment."""
-        rate = 90_000 if self.extension else 48_000
-        timestamp = self.timestamp + int((now - self.at) * rate)
+        timestamp = self.timestamp + int((now - self.at) * self.rate)
         ntp = rtcp.ntp_time(now + _WALL)
         return rtcp.SenderReport(
             self.ssrc, ntp, timestamp & 0xFFFFFFFF, self.packets, self.octets & 0xFFFFFFFF
@@ -205,12 +205,17 @@ class Client:
         "Packets and pictures that came, key frames and packets the server asked for, packets sent."
         self.connection = _Connection()
         self.remb_bps = REMB_BPS
+        self.report_now = False
+        "Do not wait for the next second."
         self.on_key_frame_wanted: Callable[[], None] = lambda: None
         self.on_packet: Callable[[bytes, float], None] | None = None
         "Gets every packet opened, with its arrival."
         self.on_sample: Callable[[bytes, float], None] | None = None
         "Gets one of `SAMPLE` packets opened, with its arrival."
         self.on_remb: Callable[[int], None] = lambda bps: None
+        self.on_report: Callable[[rtcp.Block], None] = lambda block: None
+        self.resent = False
+        "Whether the packet now given out came late or again."
         self.bad = 0
         "Samples that could not be opened."
         self.offered_at = 0.0
@@ -262,18 +267,19 @@ class Client:
         self._unprotect = dtls._rx_srtp.unprotect
         self._unprotect_rtcp = dtls._rx_srtp.unprotect_rtcp
         self._peer, self._sendto = pair.remote_addr, pair.protocol.transport.sendto
-        self.audio = self._outgoing(self._audio, with_time=False)
-        self.video = self._outgoing(self._video, with_time=True)
+        self.audio = self._outgoing(self._audio, 48_000, with_time=False)
+        self.video = self._outgoing(self._video, 90_000, with_time=True)
         self._video_type = self.video.payload_type
         self._pass_on = pair.protocol.datagram_received
         pair.protocol.datagram_received = self._received  # type: ignore[method-assign,assignment]
         self._reported_at = time.monotonic() - random.random() * REPORT_S
 
-    def _outgoing(self, transceiver: RTCRtpTransceiver, *, with_time: bool) -> Outgoing:
+    def _outgoing(self, transceiver: RTCRtpTransceiver, rate: int, *, with_time: bool) -> Outgoing:
         sender, receiver = transceiver.sender, transceiver.receiver
         assert isinstance(sender, _Sender) and isinstance(receiver, _Receiver)
         parameters = getattr(sender, "parameters", None) or receiver.parameters
         ids = {extension.uri: extension.id for extension in parameters.headerExtensions}
+        self._ids = ids
         extension = b""
         if with_time and MID_URI in ids and SEND_TIME_URI in ids:
             mid = (transceiver.mid or "0")[:1].encode()
@@ -281,7 +287,11 @@ class Client:
             extension += bytes((ids[SEND_TIME_URI] << 4 | 2,))
         number = parameters.codecs[0].payloadType
         assert number is not None
-        return Outgoing(sender._ssrc, number, extension)
+        return Outgoing(sender._ssrc, number, rate, extension)
+
+    def extension_id(self, uri: str) -> int:
+        """The negotiated number of a header extension of the picture; 0 if there is none."""
+        return self._ids.get(uri, 0)
 
     async def close(self) -> None:
         """Hang up."""
@@ -289,20 +299,25 @@ class Client:
 
     # --- out ------------------------------------------------------------------------------
 
-    def send_sound(self, packet: bytes, ticks: int, now: float) -> None:
-        """Send one Opus packet, `ticks` of 1/48000 s after the one before."""
+    def send_sound(self, packet: bytes, ticks: int, now: float, taken: float | None = None) -> None:
+        """Send one Opus packet, `ticks` of 1/48000 s after the one before.
+
+        `taken`: when the microphone took it, if that is not now.
+        """
         stream = self.audio
         stream.timestamp = (stream.timestamp + ticks) & 0xFFFFFFFF
-        stream.at = now
+        stream.at = now if taken is None else taken
         self._sendto(self._protect(stream.packet(packet, False, now)), self._peer)
         self.sent += 1
 
-    def send_picture(self, pieces: list[bytes], ticks: int, now: float) -> None:
+    def send_picture(
+        self, pieces: list[bytes], ticks: int, now: float, taken: float | None = None
+    ) -> None:
         """Send one VP8 frame, `ticks` of 1/90000 s after the one before; a large one by and by."""
         self.drain(len(self._paced), now)
         stream = self.video
         stream.timestamp = (stream.timestamp + ticks) & 0xFFFFFFFF
-        stream.at = now
+        stream.at = now if taken is None else taken
         self._picture = (self._picture + 1) & 0x7FFF
         number = (self._picture | 0x8000).to_bytes(2, "big")
         # RFC 7741: extended, picture id present; S only in the first packet of the frame
@@ -332,8 +347,9 @@ class Client:
                 lost = stream.due(now, NACK_S)
                 if lost:
                     self._send_rtcp(rtcp.nack(self.video.ssrc, stream.ssrc, lost))
-        if now - self._reported_at < REPORT_S:
+        if now - self._reported_at < REPORT_S and not self.report_now:
             return
+        self.report_now = False
         self._reported_at = now
         parts = []
         if self.sends:
@@ -370,8 +386,10 @@ class Client:
         if stream is None:
             video = second & 0x7F == self._video_type
             stream = self.streams[ssrc] = Incoming(ssrc, sequence, video=video)
+        again = stream.highest - stream.base
         if not stream.add(sequence, now):
             return
+        self.resent = stream.highest - stream.base == again
         self.packets += 1
         if second & 0x80 and stream.video:
             self.frames += 1
@@ -385,6 +403,9 @@ class Client:
 
     def _heed(self, data: bytes, now: float) -> None:
         for report in rtcp.parse(data):
+            if isinstance(report, rtcp.SenderReport | rtcp.ReceiverReport):
+                for block in report.blocks:
+                    self.on_report(block)
             match report:
                 case rtcp.SenderReport(ssrc) if ssrc in self.streams:
                     self.streams[ssrc].heard = report.ntp >> 16 & 0xFFFFFFFF, now

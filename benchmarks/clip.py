@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 FPS = 25
 SOUND_S = 0.02
@@ -69,7 +70,7 @@ def _pictures(width: int, height: int, bps: int) -> Iterator[bytes]:
         frame = av.VideoFrame(width, height, "yuv420p")
         grey = np.roll(pattern, (number, 3 * number), (0, 1))
         grey = grey + np.roll(noise, number * 7919, (0, 1)[number % 2])
-        _fill(frame.planes[0], grey)
+        fill(frame.planes[0], grey)
         for plane in frame.planes[1:]:
             plane.update(bytes([128]) * plane.buffer_size)
         frame.pts = number
@@ -77,7 +78,8 @@ def _pictures(width: int, height: int, bps: int) -> Iterator[bytes]:
     yield from (bytes(packet) for packet in context.encode(None))
 
 
-def _fill(plane: av.video.plane.VideoPlane, grey: np.ndarray) -> None:
+def fill(plane: av.video.plane.VideoPlane, grey: NDArray[np.uint8]) -> None:
+    """Put a grey picture into a plane."""
     rows = np.zeros((plane.height, plane.line_size), np.uint8)
     rows[:, : plane.width] = grey
     plane.update(rows.tobytes())
