@@ -62,7 +62,8 @@ class Downlink:
         self._level_extension = b""
         self._packets = 0
         self._octets = 0
-        self._resends = Budget(400, 400)
+        self.resent_octets = 0
+        self._resends = Budget(150, 100)
         self._pacer: Pacer | None = None
         self._pacing = False
         self._restarting = False
@@ -296,7 +297,12 @@ class Downlink:
                     return
                 if self._pacer is not None and not self._pacer.spend(len(packet.data), now):
                     return
+                self.resent_octets += len(packet.data)
                 self._send(packet, *numbers, self._sent_at.get(numbers, packet.arrival))
+
+    def sent_lately(self, sequence: int) -> bool:
+        """Whether the number is one of those since the stream last began anew."""
+        return self._continuity.covers(sequence)
 
     def request_keyframe(self, now: float) -> None:
         """The browser cannot go on without a key frame."""

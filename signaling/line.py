@@ -9,17 +9,21 @@ from signaling.rate import CEILING_BPS, LOSS_HIGH, LOSS_LOW
 from signaling.rtp import Packet
 
 LINE_FLOOR_BPS = 80_000
+THIN_BPS = 250_000
+"Where to begin again on a line that lost most of a burst: a small picture fits in."
 BURST_LOSS = 0.15
 "This share of lost packets within a moment is no chance: the line is too narrow."
 BURST_S = 0.25
 BURST_PACKETS = 8
 CUT_EVERY_S = 0.9
 "Let a cut show its effect before the next."
-GROWTH = 1.08
-"Each second without trouble."
+SETTLE_S = 1.4
+"Reports that come sooner after a cut still tell of the time before it."
+QUEUE_S = 0.12
+"A round trip this much above the shortest means that a queue builds up."
 STALE_S = 0.8
 "Video waiting longer than this for the line is skipped up to the next key frame."
-PACKET_BYTES = 1200
+PACKET_BYTES = 1150
 
 
 class Line:
@@ -27,7 +31,9 @@ class Line:
 
     Nothing limits it until something shows that it is the bottleneck: the browser's own
     estimate (REMB), loss in its reports, or many packets asked for again within a moment.
-    That last comes within a round trip, where reports take a second or more.
+    That last comes within a round trip, where reports take a second or more. From then on the
+    rate is felt out: up while nothing is lost, gently where it failed before, down at once.
+    Loss that stays the same after going down is the line's own and no reason to go further.
     """
 
     def __init__(self) -> None:
@@ -35,58 +41,138 @@ class Line:
         "What it carries; inf while nothing limits."
         self._remb_bps: float | None = None
         self._loss = 0.0
+        self._own_loss = 0.0
+        "What is lost whatever we do."
+        self._samples: list[float] = []
+        "Shares lost, heard of since the last update."
+        self._sensed = 0
+        "Updates with such news since the last cut."
+        self._trips: list[float] = []
+        self._failed_bps = inf
+        "Where it last proved too narrow."
+        self._grown = False
         self._cut_at = -inf
         self._at: float | None = None
-        self._lost: set[tuple[int, int]] = set()
-        self._lost_since = -inf
+        self._missed: dict[tuple[int, int], float] = {}
+        self._count = 0
+        "Packets ever missed."
+        self._window: list[tuple[float, int, int]] = []
+        "The last two moments: when each began, bytes sent and packets missed before."
+        self._rates = [0.0]
+        "Sent in the last updates."
+        self._before = (0, 0)
+        "Bytes sent and packets missed at the last update."
 
     def estimated(self, bps: float) -> None:
         """The browser's estimate."""
         self._remb_bps = bps
 
-    def reported(self, loss: float, now: float) -> None:
-        """A report on a stream came; one about the time before the last cut says nothing."""
-        if now - self._cut_at > CUT_EVERY_S:
-            self._loss += (loss - self._loss) / 2
+    def reported(self, loss: float) -> None:
+        """A report on a stream came."""
+        self._samples.append(loss)
 
-    def missed(self, ssrc: int, sequences: list[int], sent_bps: float, now: float) -> bool:
-        """The browser asks for packets again; true if that showed the line to be too narrow."""
-        if now - self._lost_since > BURST_S:
-            self._lost.clear()
-            self._lost_since = now
-        if len(self._lost) < 1000:
-            self._lost.update((ssrc, sequence) for sequence in sequences)
-        expected = max(sent_bps, 300_000) * BURST_S / 8 / PACKET_BYTES
-        share = min(0.9, len(self._lost) / expected)
-        if len(self._lost) < BURST_PACKETS or share < BURST_LOSS:
-            return False
-        return self._cut(now, sent_bps * (1 - share))
+    def took(self, round_trip_s: float) -> None:
+        """There and back took so long: above the shortest, packets stand in a queue."""
+        self._trips = [*self._trips[-59:], round_trip_s]
 
-    def update(self, now: float, sent_bps: float) -> None:
-        """Twice a second: what is sent now.
+    def missed(self, ssrc: int, sequences: list[int], sent: int, now: float) -> bool:
+        """The browser asks for packets again; true if that showed the line to be too narrow.
 
-        A browser's estimate never rises far above what it is being sent, so an estimate well
-        above the present rate says nothing about the line.
+        `sent` is the running total of bytes sent, without what was sent again.
         """
+        if not self._window or now - self._window[-1][0] > BURST_S:
+            self._forget(now)
+            self._window = [*self._window[-1:], (now, sent, self._count)]
+        for sequence in sequences:  # each counts once, however often it is asked for
+            if (ssrc, sequence) not in self._missed and len(self._missed) < 4000:
+                self._missed[ssrc, sequence] = now
+                self._count += 1
+        began, octets, count = self._window[0]
+        packets = max(1.0, (sent - octets) / PACKET_BYTES)
+        lost = self._count - count
+        share = min(1.0, lost / packets)
+        if lost < BURST_PACKETS or share < BURST_LOSS + self._own_loss:
+            return False
+        rate = max(*self._rates, (sent - octets) * 8 / max(BURST_S, now - began))
+        carried = min(self.bps, rate) * (1 - share)
+        return self._cut(now, min(THIN_BPS, self.bps) if share > 0.5 else carried)
+
+    def _forget(self, now: float) -> None:
+        for name, when in list(self._missed.items()):
+            if now - when < 10:
+                break
+            del self._missed[name]
+
+    def update(self, now: float, sent_bps: float, sent: int) -> None:
+        """Twice a second: the rate now, and the running total as above."""
         passed = min(2.0, now - self._at) if self._at is not None else 0.0
         self._at = now
-        found = inf
-        if self._remb_bps is not None and self._remb_bps < 1.1 * sent_bps:
-            found = self._remb_bps
-        if self._loss > LOSS_HIGH:
-            found = min(found, sent_bps * (1 - self._loss))
+        self._sense(now, sent)
+        self._rates = [*self._rates[-3:], sent_bps]
+        found = self._found()
         if found < self.bps:
             self._cut(now, found)
-        elif self.bps < inf and self._loss < LOSS_LOW:
-            self.bps *= GROWTH**passed
-            if self.bps > max(CEILING_BPS, 3 * sent_bps):
-                self.bps = inf
+        elif self.bps < inf:
+            self._grow(passed, sent_bps)
+
+    def _sense(self, now: float, sent: int) -> None:
+        """Take in what was lost lately.
+
+        Reports alone do not tell: what was sent again stands in them as received.
+        """
+        packets = (sent - self._before[0]) / PACKET_BYTES
+        missed = self._count - self._before[1]
+        self._before = (sent, self._count)
+        samples, self._samples = self._samples, []
+        if packets >= 10:
+            samples.append(min(1.0, missed / packets))
+        if samples and now - self._cut_at > SETTLE_S:
+            self._loss += (max(samples) - self._loss) / 2
+            self._sensed += 1
+
+    def _found(self) -> float:
+        """What the line carries by the present signs; inf if they show no limit.
+
+        A browser's estimate never rises far above what it is being sent, so an estimate well
+        above that says nothing about the line; and it comes after what it is about.
+        """
+        found, remb, sent_bps = inf, self._remb_bps, min(self._rates)
+        busy = self.bps == inf or sent_bps > 0.8 * self.bps
+        if remb is not None and (remb < 0.95 * sent_bps or (busy and remb < 1.1 * sent_bps)):
+            found = remb
+        if self._loss > LOSS_HIGH + self._own_loss:
+            carried = min(self.bps, max(self._rates)) * (1 - self._loss)
+            found = min(found, 0.9 * carried)
+        elif self._grown and (self._loss > LOSS_LOW + self._own_loss or self._queues):
+            found = min(found, 0.85 * self.bps)
+        return found
+
+    @property
+    def _queues(self) -> bool:
+        return bool(self._trips) and self._trips[-1] > min(self._trips) + QUEUE_S
+
+    def _grow(self, passed: float, sent_bps: float) -> None:
+        if self._sensed >= 3 and not self._grown:
+            self._own_loss = min(0.2, self._loss)
+        if self._loss > LOSS_LOW + self._own_loss or self._queues:
+            return
+        growth = 1.08
+        if self.bps > 1.2 * self._failed_bps:
+            self._failed_bps = inf
+        elif self.bps > 0.8 * self._failed_bps or sent_bps < 0.6 * self.bps:
+            growth = 1.01
+        self.bps *= growth**passed
+        self._grown = self._grown or self._sensed >= 3
+        if self.bps > max(CEILING_BPS, 3 * sent_bps):
+            self.bps = inf
 
     def _cut(self, now: float, bps: float) -> bool:
         if now - self._cut_at < CUT_EVERY_S or bps >= self.bps:
             return False
+        if self._grown:
+            self._failed_bps = self.bps
         self._cut_at = now
-        self._loss = 0.0
+        self._loss, self._sensed, self._grown = self._own_loss, 0, False
         self.bps = max(LINE_FLOOR_BPS, bps)
         return True
 

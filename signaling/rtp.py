@@ -209,6 +209,10 @@ class Continuity:
             (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF,
         )
 
+    def covers(self, sequence: int) -> bool:
+        """Whether an outgoing number is of the present source."""
+        return 0 < (self._expected + self._shift - sequence) & 0xFFFF <= self._reach
+
     def source_sequence(self, sequence: int) -> int:
         """The source's number behind an outgoing one."""
         return (sequence - self._shift) & 0xFFFF

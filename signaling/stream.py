@@ -137,11 +137,13 @@ class Link:
 
     def _reported(self, downlink: Downlink, block: rtcp.Block, now: float) -> None:
         downlink.reported(block, now)
-        if downlink.kind == "video":
-            self.line.reported(block.fraction_lost / 256, now)
+        self.line.reported(block.fraction_lost / 256)
+        if block.last_report and downlink.round_trip_s is not None:
+            self.line.took(downlink.round_trip_s)
 
     def _missed(self, downlink: Downlink, lost: list[int], now: float) -> None:
-        if self.line.missed(downlink.ssrc, lost, self._sent_bps, now):
+        fresh = [sequence for sequence in lost if downlink.sent_lately(sequence)]
+        if self.line.missed(downlink.ssrc, fresh, self._sent_octets, now):
             self._share(now)
             for one in self.downlinks.values():
                 one.choke()
@@ -159,6 +161,12 @@ class Link:
     @property
     def _sent_bps(self) -> float:
         return sum(one.throughput.bps for one in self.downlinks.values())
+
+    @property
+    def _sent_octets(self) -> int:
+        """All video ever sent, each packet once."""
+        videos = (one for one in self.downlinks.values() if one.kind == "video")
+        return sum(one.sent_octets - one.resent_octets for one in videos)
 
     def _share(self, now: float) -> None:
         """Divide the line: sound first, what is left to the videos in equal parts."""
@@ -178,7 +186,7 @@ class Link:
             report = downlink.sender_report(now, self._media_time(now))
             if report is not None:
                 senders.append(report)
-        self.line.update(now, self._sent_bps)
+        self.line.update(now, self._sent_bps, self._sent_octets)
         self._share(now)
         blocks = []
         answers = []

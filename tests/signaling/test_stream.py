@@ -106,7 +106,7 @@ def test_resending_has_a_budget() -> None:
     down.rtp.clear()
     for _ in range(100):
         sink.resend(list(range(1000, 1020)), 1.0)
-    assert len(down.rtp) == 400
+    assert len(down.rtp) == 100
 
 
 def test_missing_packets_are_asked_for_and_forwarded_when_they_come() -> None:
