@@ -210,7 +210,8 @@ class People:
         async with self._sessions.change(session) as change:
             gone = change.person(person)
             if gone is None:
-                raise NotFound("unknown_participant")
+                # To a stranger the answer is the same as when there is no such session.
+                raise NotFound("unknown_participant" if by else "unknown_session")
             if person == change.row["teller_id"]:
                 raise Conflict("teller_cannot_leave")
             if person == change.row["customer_id"] or (by and gone.role == "supervisor"):
