@@ -320,7 +320,10 @@ async def serve(
     socket = web.WebSocketResponse(
         heartbeat=HEARTBEAT_S, max_msg_size=2 * messages.MESSAGE_BYTES, compress=False
     )
-    await socket.prepare(request)
+    try:
+        await socket.prepare(request)
+    except ConnectionError:  # the page gave up meanwhile: no failure of ours
+        return socket
     connection = Connection(request, socket, caller, gate)
     connection.send(messages.Welcome({"id": caller.id, "role": caller.role, "name": caller.name}))
     await connection.run()
