@@ -277,7 +277,7 @@ class Muxer:
         self._label = label
         self._cluster: _Cluster | None = None
         self._last_us = {VIDEO: -1000, AUDIO: -1000}
-        self._floor_us = 0
+        self._start_us = self._floor_us = 0
         self._begun = False
         self._codec: Codec | None = None
         """Of the pictures, since the first key frame."""
@@ -311,7 +311,11 @@ class Muxer:
         elif self._cluster and self._ends_before(self._cluster, time_us, len(data)):
             done = self.flush()
         track = VIDEO if video else AUDIO
-        time_us = max(time_us, self._floor_us, self._last_us[track] + 1000)
+        # Sound that waited for a lost packet comes after pictures it belongs before. It keeps its
+        # time, so that lips and voice stay together; nothing stands before the stream's start.
+        time_us = max(
+            time_us, self._start_us, self._floor_us - JUMP_US, self._last_us[track] + 1000
+        )
         self._last_us[track] = time_us
         cluster = self._cluster
         if cluster is None:
@@ -362,6 +366,7 @@ class Muxer:
         if self._cluster is None:
             return []
         fragment = self._cluster.pack(self._floor_us)
+        self._start_us = self._start_us or fragment.time_us
         self._floor_us = fragment.time_us
         self._cluster = None
         return [fragment]
