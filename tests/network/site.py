@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -63,7 +64,9 @@ class Site:
         self.data.mkdir(parents=True)
         (self._directory / "turn-secret").write_text(SECRET + "\n")
         _certificate(self._directory)
-        self.invitation = asyncio.run(self._people())
+        # In a thread of its own: the one of the browsers' driver has its loop running already.
+        with ThreadPoolExecutor(1) as aside:
+            self.invitation = aside.submit(lambda: asyncio.run(self._people())).result()
         try:
             if self._alone:
                 self._start_turn()
