@@ -7,7 +7,7 @@ from typing import Any
 from tests.faults.people import Branch, Person, kinds, let_expire, session_row
 from tests.interop.bank import Bank
 from video_bank.app import ROUTES
-from video_bank.permissions import ALLOWED, Role
+from video_bank.permissions import ALLOWED, Permission, Role
 from video_bank.probe.browser import Json
 from video_bank.views.route import Route
 
@@ -30,7 +30,8 @@ BROKEN = [
 """Bodies that are no JSON object."""
 
 BODILESS = {"logout", "logout-everywhere", "enrol", "disable", "enable", "reset", "leave",
-            "accept", "decline", "{check}", "stop", "end", "close", "verify"}  # fmt: skip
+            "accept", "decline", "{check}", "stop", "end", "close", "verify", "cancel",
+            "remove"}  # fmt: skip
 """Last words of the paths whose body nobody reads."""
 STRANGE = ["none", "%00", "%ff", "..%2f..", "x" * 300, "%F0%9F%92%A5"]
 """What may stand in a path."""
@@ -67,6 +68,17 @@ def valid(consent: str) -> dict[str, Json]:
         f"{s}/mute": {"participant": "none", "kind": "audio", "on": True},
         f"{s}/notes": {"text": "note"},
         f"{s}/decision": {"verdict": "approved", "reason": "unclear"},
+        f"{s}/transfer": {"to": "none", "note": "in a hurry"},
+        f"{s}/invite": {"staff": "none"},
+        f"{s}/invite/cancel": {"staff": "none"},
+        f"{s}/guests": {"name": "王", "phone": "13900000000"},
+        f"{s}/join": {
+            "consent_recording": True,
+            "consent_face": True,
+            "consent_version": consent,
+        },
+        f"{s}/supervise": {"mode": "off", "reason": "complaint"},
+        "/api/connection-test": {"sdp": "v=0"},
         "/api/reviews/{session}/viewings": {"reason": "complaint"},
         "/api/reviews/{session}/unmask": {"reason": "complaint"},
     }
@@ -114,6 +126,8 @@ async def test_no_request_breaks_anything(bank: Bank, branch: Branch) -> None:
 
 def _someone(route: Route, people: dict[Role, Person], branch: Branch) -> Person:
     """Somebody who may use the route; strangers' routes are the supervisor's."""
+    if route.permission is Permission.ATTEND:
+        return people[Role.CUSTOMER]
     allowed = ALLOWED[route.permission] if route.permission else {Role.SUPERVISOR}
     # The own account is the supervisor's, too: the others still have to work.
     order = (Role.SUPERVISOR, Role.TELLER, Role.CUSTOMER, Role.REVIEWER, Role.ADMIN)
