@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from math import inf
 
 from signaling import rtcp
@@ -17,6 +18,8 @@ from signaling.vp8 import PictureIds
 
 WALL_CLOCK = time.time() - time.monotonic()
 "Unix time of monotonic zero: NTP times in our reports never jump while the process lives."
+ONE_WORD = struct.Struct("!II").pack
+"A block of one-byte header extensions (RFC 8285), one word long."
 SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 LOW_BELOW_BPS = 400_000
 "Below this share of the line a viewer takes the low layer, if there is one."
@@ -52,14 +55,14 @@ class Downlink:
         "What the viewer's line has for this stream."
         self.wants_low = False
         "The share is too small for anything but the low layer."
-        self._wire = wire
+        self._send_rtp: Callable[[bytes], None] = wire.send_rtp
         self._awaited: Layer | None = None
         self._continuity = Continuity(sequence, timestamp, self.rate)
         self._pictures = PictureIds()
         self._payload_types: dict[str, int] = {}
         self._payload_type = 0
-        self._time_extension = b""
-        self._level_extension = b""
+        self._time_tag = 0
+        self._level_tag = 0
         self._packets = 0
         self._octets = 0
         self.resent_octets = 0
@@ -73,16 +76,24 @@ class Downlink:
         self._calm_s = CALM_S
         self._raised_at = -inf
 
-    def open(self, payload_types: dict[str, int], extensions: dict[str, int]) -> None:
-        """The connection is up; what was negotiated: codec -> payload type, extension ids."""
+    def open(
+        self,
+        payload_types: dict[str, int],
+        extensions: dict[str, int],
+        send_rtp: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """The connection is up; what was negotiated: codec -> payload type, extension ids.
+
+        `send_rtp` is a shorter way than the wire's own.
+        """
+        self._send_rtp = send_rtp or self._send_rtp
         self._payload_types = payload_types
-        # one-byte headers, one word each: the id, then three bytes of time or one of loudness
         number = extensions.get(SEND_TIME_URI, 0)
         if self.kind == "video" and 0 < number < 15:
-            self._time_extension = bytes((0xBE, 0xDE, 0, 1, number << 4 | 2))
+            self._time_tag = number << 28 | 2 << 24  # three bytes
         number = extensions.get(LEVEL_URI, 0)
         if self.kind == "audio" and 0 < number < 15:
-            self._level_extension = bytes((0xBE, 0xDE, 0, 1, number << 4))
+            self._level_tag = number << 28  # one byte
         if self.source is not None:
             self.source.request_keyframe(time.monotonic())
 
@@ -171,23 +182,25 @@ class Downlink:
             return
         numbers = self._continuity.map(packet)
         if numbers is not None:
-            self._send(packet, *numbers, packet.arrival)
+            self._send(packet, numbers, packet.arrival)
 
-    def _send(self, packet: Packet, sequence: int, timestamp: int, at: float) -> None:
-        if self._time_extension:
+    def _send(self, packet: Packet, numbers: tuple[int, int], at: float) -> None:
+        """Send the packet; the bytes depend on the arguments alone (see `patched`)."""
+        if self._time_tag:
             # 24 bits of 1/2**18 s; the arrival here, so that a retransmission is identical
-            extension = self._time_extension + (int(at * 262_144) & 0xFFFFFF).to_bytes(3, "big")
-        elif self._level_extension and self.layer is not None:
-            extension = self._level_extension + bytes((self.layer.level, 0, 0))
+            extension = ONE_WORD(0xBEDE0001, self._time_tag | int(at * 262_144) & 0xFFFFFF)
+        elif self._level_tag and self.layer is not None:
+            extension = ONE_WORD(0xBEDE0001, self._level_tag | self.layer.level << 16)
         else:
             extension = b""
         payload = self._pictures.rewrite(packet) if self._pictures.shifted else None
-        data = patched(
-            packet, self._payload_type, sequence, timestamp, self.ssrc, extension, payload
-        )
         self._packets += 1
         self._octets += packet.end - packet.offset
-        self._wire.send_rtp(data)
+        self._send_rtp(
+            patched(
+                packet, self._payload_type, numbers[0], numbers[1], self.ssrc, extension, payload
+            )
+        )
 
     @property
     def sent_octets(self) -> int:
@@ -271,7 +284,7 @@ class Downlink:
         self._sent_at[numbers] = now
         if len(self._sent_at) > 1024:
             del self._sent_at[next(iter(self._sent_at))]
-        self._send(packet, *numbers, now)
+        self._send(packet, numbers, now)
 
     def _unpace(self, now: float) -> None:
         """The line is wide again: send what waits, and go on without pacing."""
@@ -298,7 +311,7 @@ class Downlink:
                 if self._pacer is not None and not self._pacer.spend(len(packet.data), now):
                     return
                 self.resent_octets += len(packet.data)
-                self._send(packet, *numbers, self._sent_at.get(numbers, packet.arrival))
+                self._send(packet, numbers, self._sent_at.get(numbers, packet.arrival))
 
     def sent_lately(self, sequence: int) -> bool:
         """Whether the number is one of those since the stream last began anew."""

@@ -42,9 +42,10 @@ from aiortc.rtcrtpparameters import (
 )
 from aiortc.rtp import AnyRtcpPacket, RtpPacket
 from OpenSSL import SSL
+from pylibsrtp import _binding
 
 from signaling.codecs import CODECS, VideoCodec
-from signaling.guard import Address, Guard
+from signaling.guard import DATAGRAM_BYTES, Address, Guard
 from signaling.sdp import simulcast_extensions
 from signaling.stream import RID_URI, Link
 
@@ -61,6 +62,8 @@ AEAD_SUITES = (
 DTLS_1_2 = 0xFEFD
 H264_CONSTRAINED_BASELINE = "42e01f"
 "As aiortc writes it; what is offered need only have the same profile."
+TRAILER_BYTES = 148
+"What SRTP and SRTCP may add to a packet."
 SEND_BUFFER_BYTES = 1 << 20
 "Media waiting for the kernel beyond this is dropped: late media is no use."
 
@@ -116,6 +119,11 @@ def _probe() -> dict[str, tuple[object, tuple[str, ...]]]:
         "fast transport": (dtls.transport, ("_connection",)),
         "fast ice": (ice, ("_nominated",)),
         "fast pair": (CandidatePair, ("remote_addr",)),
+        "fast session": (pylibsrtp.Session(), ("_srtp",)),
+        "fast libsrtp": (
+            _binding.lib,
+            ("srtp_protect", "srtp_unprotect", "srtp_protect_rtcp", "srtp_unprotect_rtcp"),
+        ),
     }
     return both | fast
 
@@ -156,32 +164,87 @@ def check() -> Path:
 # --- the wire --------------------------------------------------------------------------------
 
 
+class Srtp:
+    """A pylibsrtp session called without its wrapper, which costs as much as the cipher.
+
+    Everything runs on the event loop's thread and nothing is awaited between filling the
+    buffer and copying out of it, so one buffer serves all.
+    """
+
+    _buffer = _binding.ffi.new("char[]", DATAGRAM_BYTES + TRAILER_BYTES)
+    _view = _binding.ffi.buffer(_buffer)
+    _size = _binding.ffi.new("int *")
+
+    def __init__(self, session: pylibsrtp.Session) -> None:
+        self._session = session  # frees libsrtp's state when it goes
+        self._srtp = session._srtp[0]
+
+    def protect(self, data: bytes, run: Any = _binding.lib.srtp_protect) -> bytes | None:
+        """The packet encrypted; None if it cannot be."""
+        size = len(data)
+        if size > DATAGRAM_BYTES:
+            return None
+        view, length = self._view, self._size
+        view[0:size] = data
+        length[0] = size
+        if run(self._srtp, self._buffer, length):
+            return None
+        protected: bytes = view[0 : length[0]]
+        return protected
+
+    def unprotect(self, data: bytes) -> bytes | None:
+        """The packet decrypted; None if it is forged, replayed or broken."""
+        return self.protect(data, _binding.lib.srtp_unprotect)
+
+    def protect_rtcp(self, data: bytes) -> bytes | None:
+        """RTCP encrypted."""
+        return self.protect(data, _binding.lib.srtp_protect_rtcp)
+
+    def unprotect_rtcp(self, data: bytes) -> bytes | None:
+        """RTCP decrypted."""
+        return self.protect(data, _binding.lib.srtp_unprotect_rtcp)
+
+
 class FastWire:
     """Protects and sends at once on the nominated pair's socket."""
 
     def __init__(self, dtls: RTCDtlsTransport) -> None:
         self._dtls = dtls
         self._nominated = dtls.transport._connection._nominated
+        self._srtp: Srtp | None = None
+        self._until_look = 0
+
+    def _ready(self) -> Srtp | None:
+        if self._srtp is None and self._dtls._tx_srtp is not None:
+            self._srtp = Srtp(self._dtls._tx_srtp)
+        return self._srtp
 
     def send_rtp(self, data: bytes) -> None:
         """Protect and send RTP."""
-        session = self._dtls._tx_srtp
-        if session is not None:
-            self._send(session.protect(data))
+        srtp = self._srtp or self._ready()
+        pair = self._nominated.get(1)
+        if srtp is None or pair is None:
+            return
+        protected = srtp.protect(data)
+        transport: Any = pair.protocol.transport
+        if self._until_look <= 0:
+            if transport.get_write_buffer_size() > SEND_BUFFER_BYTES or transport.is_closing():
+                return
+            # Fewer packets than this cannot fill memory, so they are not looked at one by one.
+            self._until_look = 32
+        self._until_look -= 1
+        if protected is not None:
+            transport.sendto(protected, pair.remote_addr)
 
     def send_rtcp(self, data: bytes) -> None:
         """Protect and send RTCP."""
-        session = self._dtls._tx_srtp
-        if session is not None:
-            self._send(session.protect_rtcp(data))
-
-    def _send(self, data: bytes) -> None:
+        srtp = self._srtp or self._ready()
         pair = self._nominated.get(1)
-        if pair is None:
+        if srtp is None or pair is None or pair.protocol.transport.is_closing():
             return
-        transport: Any = pair.protocol.transport
-        if transport.get_write_buffer_size() < SEND_BUFFER_BYTES and not transport.is_closing():
-            transport.sendto(data, pair.remote_addr)
+        protected = srtp.protect_rtcp(data)
+        if protected is not None:
+            pair.protocol.transport.sendto(protected, pair.remote_addr)
 
 
 class ParsedWire:
@@ -250,6 +313,7 @@ class ForwardSender(RTCRtpSender):
     """Sends nothing by itself: opens the downlink that does."""
 
     link: Link
+    send_rtp: Callable[[bytes], None]
 
     async def send(self, parameters: RTCRtpSendParameters) -> None:
         """The connection is up."""
@@ -258,7 +322,7 @@ class ForwardSender(RTCRtpSender):
         downlink = self.link.downlinks.get(self._ssrc)
         if downlink is not None:
             numbers = {name: number for number, name in reversed(_codecs(parameters).items())}
-            downlink.open(numbers, _extensions(parameters))
+            downlink.open(numbers, _extensions(parameters), self.send_rtp)
 
     async def stop(self) -> None:
         """The connection ends."""
@@ -337,6 +401,8 @@ class ForwardingConnection(RTCPeerConnection):
         transport = transceiver.sender.transport
         sender, receiver = ForwardSender(kind, transport), ForwardReceiver(kind, transport)
         sender.link = receiver.link = self._link
+        assert self.wire is not None  # made with the first transceiver's transport
+        sender.send_rtp = self.wire.send_rtp
         receiver._set_rtcp_ssrc(sender._ssrc)
         transceiver._RTCRtpTransceiver__sender = sender  # type: ignore[attr-defined]
         transceiver._RTCRtpTransceiver__receiver = receiver  # type: ignore[attr-defined]
@@ -379,33 +445,40 @@ class ForwardingConnection(RTCPeerConnection):
 
     def _door(
         self, dtls: RTCDtlsTransport, connection: Connection, protocol: StunProtocol
-    ) -> Callable[[Any, tuple[Any, ...]], None]:
+    ) -> Callable[[Any, Any], None]:
         """What a socket calls for each datagram."""
-        link, pass_on, path = self._link, protocol.datagram_received, self._path
+        link, pass_on, fast = self._link, protocol.datagram_received, self._path == "fast"
         guard = self.guard = _guard(connection, protocol, link)
+        opened: list[Srtp] = []  # once the handshake is done
+        now_s, dropped, receive = time.monotonic, guard.dropped, link.received_rtp
 
-        def datagram_received(data: bytes, source: tuple[Any, ...]) -> None:
-            address = (source[0], source[1])
-            now = time.monotonic()
-            if not guard.admits(data, address, now):
+        def datagram_received(data: bytes, source: Any) -> None:
+            if len(source) > 2:  # IPv6
+                source = source[:2]
+            now = now_s()
+            if not guard.passes(data, source) and not guard.admits(data, source, now):
                 return
-            if data[0] < 128 or path == "parsed":
+            if data[0] < 128 or not fast:
                 try:
-                    pass_on(data, address)
+                    pass_on(data, source)
                 except Exception as error:  # a STUN parser may stumble over hostile bytes
-                    guard.dropped["malformed"] += 1
+                    dropped["malformed"] += 1
                     log.debug("x datagram refused: %r", error)
                 return
-            session: pylibsrtp.Session | None = dtls._rx_srtp
-            if session is None:
-                return
-            try:
-                if 192 <= data[1] <= 223:
-                    link.received_rtcp(session.unprotect_rtcp(data), now)
-                else:
-                    link.received_rtp(session.unprotect(data), now)
-            except pylibsrtp.Error:
-                guard.dropped["unauthenticated"] += 1
+            if not opened:
+                session: pylibsrtp.Session | None = dtls._rx_srtp
+                if session is None:
+                    return
+                opened.append(Srtp(session))
+            srtp = opened[0]
+            control = 192 <= data[1] <= 223
+            plain = srtp.unprotect_rtcp(data) if control else srtp.unprotect(data)
+            if plain is None:
+                dropped["unauthenticated"] += 1
+            elif control:
+                link.received_rtcp(plain, now)
+            else:
+                receive(plain, now)
 
         return datagram_received
 

@@ -35,6 +35,9 @@ class Reorder:
 
     def push(self, packet: Packet) -> list[Packet]:
         """Packets that can go on now, in order; numbers left out are lost for good."""
+        if packet.sequence == self._expected and not self._held:
+            self._expected = (packet.sequence + 1) & 0xFFFF
+            return [packet]
         if self._expected is None:
             self._expected = packet.sequence
         ahead = sequence_delta(packet.sequence, self._expected)

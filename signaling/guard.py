@@ -8,11 +8,15 @@ budget for each kind, so that no flood starves the loop or fills a queue.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable
 
 DATAGRAM_BYTES = 2048
 "Longer ones are no WebRTC: paths carry about 1,500 bytes."
+
+CREDIT = 64
+SSRC = struct.Struct("!I").unpack_from
 
 Address = tuple[str, int]
 
@@ -33,6 +37,12 @@ class Budget:
         if self.tokens > -2 * self._burst:
             self.tokens -= 1
         return self.tokens >= 0
+
+    def take(self, count: int) -> int:
+        """Take up to so many tokens more; how many there were."""
+        taken = max(0, min(count, int(self.tokens)))
+        self.tokens -= taken
+        return taken
 
 
 class Guard:
@@ -57,8 +67,28 @@ class Guard:
         self._control = Budget(400, 400)
         self._stun = Budget(200, 200)
         self._dtls = Budget(200, 200)
+        self._last: tuple[object, ...] = ()
+        self._credit = 0
         self.dropped: Counter[str] = Counter()
         "How many datagrams were dropped, by reason."
+
+    def passes(self, data: bytes, source: tuple[object, ...]) -> bool:
+        """Whether it is plainly media of the peer that sent the last; if not, ask `admits`.
+
+        The same questions, for nearly every datagram of a call, without the detours: the
+        address is known, the stream is expected, and the budget was lately found not empty.
+        """
+        if (
+            source != self._last
+            or not 12 <= len(data) <= DATAGRAM_BYTES
+            or data[0] & 0xC0 != 0x80
+            or 192 <= data[1] <= 223
+            or self._credit <= 0
+            or not self._is_stream(SSRC(data, 8)[0])
+        ):
+            return False
+        self._credit -= 1
+        return True
 
     def admits(self, data: bytes, source: Address, now: float) -> bool:
         """Whether the datagram may go on."""
@@ -75,6 +105,7 @@ class Guard:
         if 128 <= first < 192:
             if source not in self._peers and not self._learn(source):
                 return "foreign"
+            self._last = source
             return self._media_objection(data, now)
         if len(data) > DATAGRAM_BYTES:
             return "oversized"
@@ -92,8 +123,13 @@ class Guard:
         if 192 <= data[1] <= 223:
             return None if self._control.spend(now) else "flood"
         known = self._is_stream(int.from_bytes(data[8:12], "big"))
-        budget = self._media if known else self._unknown_media
-        return None if budget.spend(now) else "flood"
+        if not known:
+            return None if self._unknown_media.spend(now) else "flood"
+        if not self._media.spend(now):
+            return "flood"
+        # Some tokens are taken at once, so that the next packets need no clock.
+        self._credit = self._media.take(CREDIT)
+        return None
 
     def _stun_objection(self, data: bytes, now: float) -> str | None:
         if len(data) < 20:

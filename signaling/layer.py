@@ -129,15 +129,14 @@ class Layer:
             return
         if not self._book.add(packet):
             return
-        now = packet.arrival
-        self.heard_at = now
+        self.heard_at = packet.arrival
         self.octets += len(packet.data)
         if self._video:
             self._ring.put(packet)
             if packet.timestamp != self._timestamp:
                 self._begin_frame(packet)
             if packet.marker:
-                self._queue.add(packet.timestamp, now)
+                self._queue.add(packet.timestamp, packet.arrival)
             if self._book.missing and not self._nack_waiting:
                 self._nack_waiting = True
                 self._publisher.later(0.012, self._ask_again)

@@ -139,22 +139,25 @@ class Line:
         found, remb, sent_bps = inf, self._remb_bps, min(self._rates)
         busy = self.bps == inf or sent_bps > 0.8 * self.bps
         if remb is not None and (remb < 0.95 * sent_bps or (busy and remb < 1.1 * sent_bps)):
-            found = remb
+            # A hiccup makes browsers estimate below what little was sent, a still screen say.
+            found = remb if self._troubled else max(remb, THIN_BPS)
         if self._loss > LOSS_HIGH + self._own_loss:
             carried = min(self.bps, max(self._rates)) * (1 - self._loss)
             found = min(found, 0.9 * carried)
-        elif self._grown and (self._loss > LOSS_LOW + self._own_loss or self._queues):
+        elif self._grown and self._troubled:
             found = min(found, 0.85 * self.bps)
         return found
 
     @property
-    def _queues(self) -> bool:
-        return bool(self._trips) and self._trips[-1] > min(self._trips) + QUEUE_S
+    def _troubled(self) -> bool:
+        """Packets get lost that did not before, or stand in a queue."""
+        queues = bool(self._trips) and self._trips[-1] > min(self._trips) + QUEUE_S
+        return queues or self._loss > LOSS_LOW + self._own_loss
 
     def _grow(self, passed: float, sent_bps: float) -> None:
         if self._sensed >= 3 and not self._grown:
             self._own_loss = min(0.2, self._loss)
-        if self._loss > LOSS_LOW + self._own_loss or self._queues:
+        if self._troubled:
             return
         growth = 1.08
         if self.bps > 1.2 * self._failed_bps:

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterator
 
 HEADER = struct.Struct("!BBHII")
+UNPACK = HEADER.unpack_from
+"Looked up once: this runs for each packet."
 RING_PACKETS = 512
 "Packets kept for retransmission: about two seconds of 720p, inside SRTP's replay window of 1024."
 
@@ -37,16 +39,18 @@ class Packet:
         size = len(data)
         if size < 12:
             raise ValueError("shorter than an RTP header")
-        first, second, self.sequence, self.timestamp, self.ssrc = HEADER.unpack_from(data)
-        if first >> 6 != 2:
-            raise ValueError("not RTP version 2")
-        offset = 12 + 4 * (first & 0x0F)
-        if first & 0x10:
-            if size < offset + 4:
-                raise ValueError("header extension cut short")
-            offset += 4 + 4 * int.from_bytes(data[offset + 2 : offset + 4], "big")
+        first, second, self.sequence, self.timestamp, self.ssrc = UNPACK(data)
+        offset = 12
+        if first != 0x80:  # the rest is rarer, or at least not of all packets
+            if first & 0xC0 != 0x80:
+                raise ValueError("not RTP version 2")
+            offset += 4 * (first & 0x0F)
+            if first & 0x10:
+                if size < offset + 4:
+                    raise ValueError("header extension cut short")
+                offset += 4 + 4 * (data[offset + 2] << 8 | data[offset + 3])
         self.padded = first & 0x20
-        end = size - data[-1] if self.padded else size
+        self.end = end = size - data[-1] if self.padded else size
         if end < offset or offset > size:
             raise ValueError("payload cut short")
         self.data = data
@@ -54,7 +58,6 @@ class Packet:
         self.marker = second & 0x80
         self.payload_type = second & 0x7F
         self.offset = offset
-        self.end = end
 
     @property
     def payload(self) -> bytes:
@@ -118,16 +121,17 @@ class Ring:
     """The last packets by sequence number."""
 
     def __init__(self, size: int = RING_PACKETS) -> None:
-        self._size = size
+        """`size` is a power of two."""
+        self._mask = size - 1
         self._slots: list[Packet | None] = [None] * size
 
     def put(self, packet: Packet) -> None:
         """Keep the packet, forgetting the one `size` numbers before it."""
-        self._slots[packet.sequence % self._size] = packet
+        self._slots[packet.sequence & self._mask] = packet
 
     def get(self, sequence: int) -> Packet | None:
         """The packet with this number if it is still there."""
-        packet = self._slots[sequence % self._size]
+        packet = self._slots[sequence & self._mask]
         return packet if packet is not None and packet.sequence == sequence else None
 
 

@@ -49,6 +49,27 @@ def descriptor(packet: Packet) -> Descriptor | None:
     return Descriptor(first & 0x1F == 0x10, at, picture_at, level_at)
 
 
+def data_start(packet: Packet) -> int:
+    """Where VP8 data starts in the packet, 0 if malformed: `descriptor` for those in a hurry."""
+    data, at, end = packet.data, packet.offset + 1, packet.end
+    if at >= end:
+        return 0
+    if data[at - 1] & 0x80:
+        flags = data[at]
+        at += 1
+        if at >= end:
+            return 0
+        if flags & 0x80:
+            at += 2 if data[at] & 0x80 else 1
+        if flags & 0x40:
+            at += 1
+        if flags & 0x30:
+            at += 1
+        if at >= end:
+            return 0
+    return at
+
+
 def begins_keyframe(packet: Packet) -> bool:
     """Whether a key frame starts with this packet."""
     found = descriptor(packet)
@@ -84,14 +105,15 @@ class Vp8Frames:
 
     def push(self, packet: Packet) -> Frame | None:
         """The frame this packet completes."""
-        if packet.sequence != self._next and self._next is not None:
+        sequence = packet.sequence
+        if sequence != self._next and self._next is not None:
             self.waiting_for_keyframe = True
             self._parts.clear()
-        self._next = (packet.sequence + 1) & 0xFFFF
-        found = descriptor(packet)
-        if found is None:
+        self._next = (sequence + 1) & 0xFFFF
+        start = data_start(packet)
+        if not start:
             return None
-        if found.begins:
+        if packet.data[packet.offset] & 0x1F == 0x10:
             if self._parts:
                 self.waiting_for_keyframe = True
             self._parts, self._size = [], 0
@@ -99,12 +121,12 @@ class Vp8Frames:
         elif not self._parts or packet.timestamp != self._timestamp:
             self._parts = []
             return None
-        self._size += packet.end - found.start
+        self._size += packet.end - start
         if self._size > FRAME_BYTES:
             self._parts = []
             self.waiting_for_keyframe = True
             return None
-        self._parts.append(packet.data[found.start : packet.end])
+        self._parts.append(packet.data[start : packet.end])
         return self._finish(packet) if packet.marker else None
 
     def _finish(self, packet: Packet) -> Frame | None:
