@@ -173,6 +173,9 @@ async def test_a_colleague_and_a_supervisor(bank: Bank, branch: Branch) -> None:
     assert one["id"] == session and one["customer"] == "王**" and len(one["people"]) == 4
     await boss.told("supervision")
     await until(lambda: "supervisor" in last_roster(customer))
+    assert [(await each.raw("GET", f"{s}/quality", b""))[0] for each in (boss, customer)] == [
+        200, 403,
+    ]  # fmt: skip
     await boss.post(f"{s}/supervise", {"mode": "off"})
     await boss.told("session", id=session, state="stepped_out")
     await expert.post(f"{s}/leave")
