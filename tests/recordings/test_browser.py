@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from recordings import PartReader, WebmView
+from recordings.matroska import Codec
 
 from . import media
 from .parts import DEK, MemorySource, layout
@@ -119,10 +120,15 @@ def level(second: float, length: float) -> float:
     return 24 + 200 * second / length
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["finished", "cut by a crash"])
-async def test_plays_and_seeks(whole: bool) -> None:
+@pytest.mark.parametrize(
+    ("whole", "codec"),
+    [(True, "vp8"), (False, "vp8"), (True, "h264")],
+    ids=["finished", "cut by a crash", "H264"],
+)
+async def test_plays_and_seeks(whole: bool, codec: Codec) -> None:
     length = 20
-    data = part({"customer": media.call(length, width=360, height=640, start_us=7_000_000)})
+    call = media.call(length, width=360, height=640, start_us=7_000_000, codec=codec)
+    data = part({"customer": call})
     if not whole:
         records = layout(data)
         data = data[: records[len(records) * 3 // 4].offset + 50]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recordings import h264
 from recordings.container import BODY_LIMIT
 from recordings.matroska import (
     CUE_SIZE,
@@ -18,12 +19,15 @@ from recordings.matroska import (
     TRACKS,
     VIDEO,
     Block,
+    Codec,
     Fragment,
     Muxer,
+    Picture,
     blocks,
     cues,
     elements,
     find,
+    init_segment,
     vp8_size,
 )
 
@@ -190,12 +194,68 @@ def test_reading_rubbish_ends(data: bytes) -> None:
     find(data, SEGMENT, TRACKS)
 
 
+def test_late_sound_keeps_its_time() -> None:
+    """It waited for a lost packet, while pictures went on."""
+    muxer = Muxer("customer")
+    done = muxer.add("video", 1_000_000, key(), True, 0)
+    for number in range(1, 12):
+        done += muxer.add("video", 1_000_000 + number * 40_000, DELTA, False, number / 25)
+    for number in range(8):
+        done += muxer.add("audio", 1_020_000 + number * 20_000, SOUND, False, 0.5)
+    done += muxer.add("audio", 900_000, SOUND, False, 0.5)
+    done += muxer.flush()
+    sounds = [block.time_ms for block in frames(done) if block.track == 2]
+    assert sounds == [*range(1020, 1180, 20), 1161]
+    starts = [fragment.time_us for fragment in done if not fragment.init]
+    assert starts == sorted(starts)
+
+
+@pytest.mark.parametrize("size", [(360, 640), (640, 360), (322, 182)])
+def test_h264_begins_with_its_parameters(size: tuple[int, int]) -> None:
+    first = media.pictures(*size, 1, codec="h264")[0].data
+    sets = h264.parameter_sets(first)
+    assert sets is not None and h264.size(sets[0]) == size
+    muxer = Muxer("customer")
+    assert muxer.add("video", 0, first, True, 0, "h264") == [muxer_init(size, sets)]
+    assert muxer.add("video", 40_000, key(), True, 0) == [] and muxer.left_out == 1
+
+
+def muxer_init(size: tuple[int, int], sets: tuple[bytes, bytes]) -> Fragment:
+    picture = Picture(b"V_MPEG4/ISO/AVC", h264.configuration(*sets), *size)
+    return Fragment(0, init_segment("customer", picture), init=True)
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=40).map(lambda unit: unit.rstrip(b"\0"))))
+def test_units_come_out_with_their_lengths(units: list[bytes]) -> None:
+    units = [unit for unit in units if unit and b"\0\0\1" not in unit]
+    data = b"".join(b"\0\0\0\1" + unit for unit in units)
+    assert list(h264.units(data)) == units
+    packed = h264.prefixed(data)
+    found = []
+    while packed:
+        end = 4 + int.from_bytes(packed[:4])
+        found.append(packed[4:end])
+        packed = packed[end:]
+    assert found == units
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60), st.booleans())
+def test_rubbish_is_no_h264(data: bytes, keyframe: bool) -> None:
+    h264.size(b"\x67" + data)
+    muxer = Muxer("customer")
+    done = muxer.add("video", 0, b"\0\0\1\x67" + data, keyframe, 0, "h264")
+    assert len(done) + muxer.left_out == 1
+
+
+@pytest.mark.parametrize("codec", ["vp8", "h264"])
 @pytest.mark.parametrize("size", [(360, 640), (640, 360)])
-def test_a_live_file_is_a_webm_file(size: tuple[int, int]) -> None:
+def test_a_live_file_is_a_file(size: tuple[int, int], codec: Codec) -> None:
     muxer = Muxer("customer")
     done: list[Fragment] = []
-    for p in media.call(2, width=size[0], height=size[1], start_us=5_000_000):
-        done += muxer.add(p.kind, p.time_us, p.data, p.keyframe, p.time_us / 1e6)
+    for p in media.call(2, width=size[0], height=size[1], start_us=5_000_000, codec=codec):
+        done += muxer.add(p.kind, p.time_us, p.data, p.keyframe, p.time_us / 1e6, p.codec)
     done += muxer.flush()
     whole = b"".join(fragment.payload for fragment in done)
     with av.open(io.BytesIO(whole), "r") as file:

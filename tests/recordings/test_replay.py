@@ -27,7 +27,8 @@ def part(packets: dict[str, list[media.Packet]], *, finish: bool = True) -> byte
     waiting = [(p.time_us, label, p) for label, some in packets.items() for p in some]
     order = list(packets)
     for time_us, label, p in sorted(waiting, key=lambda one: one[0]):
-        for fragment in muxers[label].add(p.kind, p.time_us, p.data, p.keyframe, time_us / 1e6):
+        now = time_us / 1e6
+        for fragment in muxers[label].add(p.kind, p.time_us, p.data, p.keyframe, now, p.codec):
             flags = Flag.KEYFRAME * fragment.keyframe | Flag.INIT * fragment.init
             writer.data(1 + order.index(label), fragment.time_us, fragment.payload, Flag(flags))
     for label, muxer in muxers.items():

@@ -40,7 +40,7 @@ def test_verdict(name: str) -> None:
 
 def test_most_vectors_are_failures() -> None:
     kinds = [expected(name)["expect"] for name in EXPECT]
-    assert len(kinds) > 35 and kinds.count("ok") <= 3
+    assert len(kinds) > 35 and kinds.count("ok") <= 4
     assert set(kinds) == {"ok", "incomplete", "tampered", "closed by recovery"}
 
 

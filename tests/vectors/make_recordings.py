@@ -88,6 +88,22 @@ def call(writer: PartWriter) -> None:
     writer.event(4_000_000, b'{"kind":"decided","verdict":"approved"}')
 
 
+def h264(writer: PartWriter) -> None:
+    """A second of H264: SPS, PPS, IDR in the key frame, made-up slices after it."""
+    sets = b"\0\0\0\1" + bytes.fromhex("6742c00dda05016840000003004000000c83c50ae0")
+    sets += b"\0\0\0\1" + bytes.fromhex("68ce3c80")
+    muxer = Muxer("customer")
+    for number in range(25):
+        slice = b"\0\0\1" + (b"\x41" if number else b"\x65") + bytes([number + 1]) * 24
+        data = slice if number else sets + slice
+        for fragment in muxer.add("video", number * 40_000, data, not number, 0, "h264"):
+            flags = Flag.KEYFRAME * fragment.keyframe | Flag.INIT * fragment.init
+            writer.data(1, fragment.time_us, fragment.payload, Flag(flags))
+    for fragment in muxer.flush():
+        writer.data(1, fragment.time_us, fragment.payload)
+    writer.finish()
+
+
 def finished(writer: PartWriter, ending: Ending = Ending.FINISHED) -> None:
     call(writer)
     writer.finish(ending)
@@ -111,6 +127,9 @@ def vectors() -> Iterator[Vector]:
     facts: dict[str, object] = {"records": len(records), "bytes": len(good)}
     reader_facts = {"dek": DEK.hex(), "plaintext-sha256": plaintext_hash(good)}
     yield Vector("finished", good, "ok", "a whole part", {**facts, **reader_facts})
+    pictures = write(h264)
+    told: dict[str, object] = {"dek": DEK.hex(), "plaintext-sha256": plaintext_hash(pictures)}
+    yield Vector("h264", pictures, "ok", "pictures in H264: a Matroska file", told)
     yield Vector("empty", write(empty), "ok", "nothing but INDEX, CHECKPOINT, FINAL")
     failed = write(lambda writer: finished(writer, Ending.WRITING_FAILED))
     yield Vector("disk-full", failed, "ok", "ended early", {"reason": "writing_failed"})
