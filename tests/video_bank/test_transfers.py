@@ -218,3 +218,20 @@ async def test_a_colleague_in_another_session_is_not_rung(handover: Handover) ->
     await h.line.sync()
     h.line.assisted("another", h.second)
     assert h.line.desk(h.second).state == "ready"
+
+
+async def test_the_server_dies_while_it_rings(handover: Handover) -> None:
+    h = handover
+    await h.ring(h.second)
+    await h.sessions.interrupt(h.session)  # as the next start finds it
+    assert await h.whose() == (h.first, None)
+    with pytest.raises(Conflict, match="offer_gone"):
+        await h.line.accept(h.session, h.second)
+
+
+async def test_what_was_on_hold_stays_on_hold(handover: Handover) -> None:
+    h = handover
+    await h.sessions.hold(h.session, h.first, True)
+    await h.ring(h.second)
+    await h.line.accept(h.session, h.second)
+    assert (await h.sessions.get(h.session))["on_hold"]
