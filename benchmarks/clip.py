@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 FPS = 25
 SOUND_S = 0.02
-SECONDS = 10
+SECONDS = 5
 PIECE_BYTES = 1160
 "What goes into one RTP packet, as in a browser."
-VERSION = 3
+VERSION = 4
 "Grows when the pictures change, so that no older clip is taken."
 
 

@@ -49,6 +49,7 @@ async def measure(
     server: Side,
     sessions: int,
     seconds: float,
+    warm_s: float,
     *,
     extra: Callable[[], Awaitable[float]] | None = None,
 ) -> dict[str, Any]:
@@ -60,7 +61,7 @@ async def measure(
     gc.collect()
     gc.freeze()  # the load's own pauses are not the server's
     running = asyncio.create_task(load.run())
-    await asyncio.sleep(WARM_S)
+    await asyncio.sleep(warm_s)
     part = await extra() if extra else 0.0
     busy, began = cpu_s(server.pid), time.monotonic()
     seen = await load.measure(seconds)
@@ -95,7 +96,9 @@ async def ours(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         record=record, address=options.address, core=0, realtime=options.realtime
     ) as server:
         extra = server.recorder_cpu_s if record else None
-        figures = await measure(server, options.sessions, options.seconds, extra=extra)
+        figures = await measure(
+            server, options.sessions, options.seconds, options.warm, extra=extra
+        )
         figures["recorder_failures"] = (await server.figures())["failures"]
         if record:
             figures["recorded_mb"] = _megabytes(record, "*.vbr")
@@ -122,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.media", description=__doc__)
     parser.add_argument("--sessions", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--warm", type=float, default=WARM_S, help="seconds before it counts")
     parser.add_argument("--record", action="store_true", help="record every session")
     parser.add_argument("--peer", choices=["janus"], help="drive this server with the same load")
     parser.add_argument("--rounds", type=int, default=1, help="with --peer: so often each in turn")
@@ -134,7 +138,7 @@ async def peer(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
     async with Janus(
         directory / "janus", record=options.record, core=0, realtime=options.realtime
     ) as server:
-        figures = await measure(server, options.sessions, options.seconds)
+        figures = await measure(server, options.sessions, options.seconds, options.warm)
     figures["recorded_mb"] = _megabytes(directory / "janus", "*.mjr")
     return figures
 

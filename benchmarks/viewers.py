@@ -38,7 +38,7 @@ async def percent(options: argparse.Namespace, viewers: int) -> float:
         gc.collect()
         gc.freeze()
         running = asyncio.create_task(load.run())
-        await asyncio.sleep(WARM_S)
+        await asyncio.sleep(options.warm)
         busy, began = cpu_s(server.pid), time.monotonic()
         seen = await load.measure(options.seconds)
         passed = time.monotonic() - began
@@ -76,6 +76,7 @@ def main() -> int:
     parser.add_argument("--rooms", type=int, default=4)
     parser.add_argument("--viewers", type=int, default=5, choices=range(2, MOST + 1))
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--warm", type=float, default=WARM_S, help="seconds before it counts")
     parser.add_argument("--realtime", action="store_true", help="before others on these two cores")
     options = parser.parse_args()
     clip()
