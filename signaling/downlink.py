@@ -18,6 +18,7 @@ from signaling.vp8 import PictureIds
 
 WALL_CLOCK = time.time() - time.monotonic()
 "Unix time of monotonic zero: NTP times in our reports never jump while the process lives."
+HEADER_AND_WORD = struct.Struct("!BBHIIII").pack
 ONE_WORD = struct.Struct("!II").pack
 "A block of one-byte header extensions (RFC 8285), one word long."
 SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
@@ -68,6 +69,8 @@ class Downlink:
         self.resent_octets = 0
         self._resends = Budget(150, 100)
         self._pacer: Pacer | None = None
+        self._plain = True
+        "Neither paced nor with picture ids rewritten."
         self._pacing = False
         self._restarting = False
         self._sent_at: dict[tuple[int, int], float] = {}
@@ -172,11 +175,45 @@ class Downlink:
         else:
             self._pictures.shifted = False
         self._continuity.begin(packet)
+        self._plain = self._pacer is None and not self._pictures.shifted
 
     # --- packets ----------------------------------------------------------------------------
 
     def forward(self, packet: Packet) -> None:
-        """Send the source's packet on under our own numbers."""
+        """Send the source's packet on under our own numbers.
+
+        What is written out for the plain case: `Continuity.map`, for a packet in order, and
+        `_send`, for one that is not paced and keeps its picture ids.
+        """
+        numbers = self._continuity
+        sequence = packet.sequence
+        if sequence != numbers.expected or not self._plain:
+            self._forward_otherwise(packet)
+            return
+        numbers.expected = (sequence + 1) & 0xFFFF
+        numbers.reach += 1
+        numbers.last = packet
+        offset = packet.offset
+        if self._time_tag:
+            word = self._time_tag | int(packet.arrival * 262_144) & 0xFFFFFF
+        elif self._level_tag and self.layer is not None:
+            word = self._level_tag | self.layer.level << 16
+        else:
+            word = 0
+        header = HEADER_AND_WORD(
+            packet.padded | 0x90,
+            packet.marker | self._payload_type,
+            (sequence + numbers.shift) & 0xFFFF,
+            (packet.timestamp + numbers.timestamp_shift) & 0xFFFFFFFF,
+            self.ssrc,
+            0xBEDE0001,
+            word,
+        )
+        self._packets += 1
+        self._octets += packet.end - offset
+        self._send_rtp(header + packet.data[offset:])
+
+    def _forward_otherwise(self, packet: Packet) -> None:
         if self._pacer is not None:
             self._pace(packet)
             return
@@ -192,7 +229,7 @@ class Downlink:
         elif self._level_tag and self.layer is not None:
             extension = ONE_WORD(0xBEDE0001, self._level_tag | self.layer.level << 16)
         else:
-            extension = b""
+            extension = ONE_WORD(0xBEDE0001, 0)  # padding: all packets have the same form
         payload = self._pictures.rewrite(packet) if self._pictures.shifted else None
         self._packets += 1
         self._octets += packet.end - packet.offset
@@ -217,6 +254,7 @@ class Downlink:
             self._unpace(now)
         elif self._pacer is None:
             self._pacer = Pacer(share_bps, now)
+            self._plain = False
         else:
             self._pacer.bps = share_bps
 
@@ -293,6 +331,7 @@ class Downlink:
             return
         pacer.bps = inf
         pacer.drain(now, self._send_paced)
+        self._plain = not self._pictures.shifted
         if pacer.skipping:
             self.pause()
 

@@ -67,28 +67,12 @@ class Guard:
         self._control = Budget(400, 400)
         self._stun = Budget(200, 200)
         self._dtls = Budget(200, 200)
-        self._last: tuple[object, ...] = ()
-        self._credit = 0
+        self.known: object = None
+        "Where the last authentic media came from."
+        self.credit = 0
+        "Packets of expected streams that may pass without being asked about one by one."
         self.dropped: Counter[str] = Counter()
         "How many datagrams were dropped, by reason."
-
-    def passes(self, data: bytes, source: tuple[object, ...]) -> bool:
-        """Whether it is plainly media of the peer that sent the last; if not, ask `admits`.
-
-        The same questions, for nearly every datagram of a call, without the detours: the
-        address is known, the stream is expected, and the budget was lately found not empty.
-        """
-        if (
-            source != self._last
-            or not 12 <= len(data) <= DATAGRAM_BYTES
-            or data[0] & 0xC0 != 0x80
-            or 192 <= data[1] <= 223
-            or self._credit <= 0
-            or not self._is_stream(SSRC(data, 8)[0])
-        ):
-            return False
-        self._credit -= 1
-        return True
 
     def admits(self, data: bytes, source: Address, now: float) -> bool:
         """Whether the datagram may go on."""
@@ -105,7 +89,6 @@ class Guard:
         if 128 <= first < 192:
             if source not in self._peers and not self._learn(source):
                 return "foreign"
-            self._last = source
             return self._media_objection(data, now)
         if len(data) > DATAGRAM_BYTES:
             return "oversized"
@@ -128,7 +111,7 @@ class Guard:
         if not self._media.spend(now):
             return "flood"
         # Some tokens are taken at once, so that the next packets need no clock.
-        self._credit = self._media.take(CREDIT)
+        self.credit = self._media.take(CREDIT)
         return None
 
     def _stun_objection(self, data: bytes, now: float) -> str | None:

@@ -13,10 +13,11 @@ from signaling.frames import Frame, MediaClock, Reorder, SenderClock
 from signaling.loss import LossBook
 from signaling.motion import Motion
 from signaling.rate import QueueDelay, Throughput
-from signaling.rtp import Packet, Ring, timestamp_delta
+from signaling.rtp import RING_PACKETS, Packet, Ring, timestamp_delta
 
 KEYFRAME_INTERVAL_S = 0.5
 "At most one key frame request to a publisher in this time."
+RING_MASK = RING_PACKETS - 1
 ALIVE_S = 1.0
 "A video stream that sent nothing for this long is no choice for a viewer."
 
@@ -103,6 +104,7 @@ class Layer:
         self.motion = Motion()
         self._book = LossBook(self.codec.rate)
         self._ring = Ring()
+        self._slots = self._ring.slots
         self._queue = QueueDelay(self.codec.rate)
         self._timestamp = -1
         self._last_report: tuple[int, float] | None = None
@@ -124,20 +126,28 @@ class Layer:
     # --- packets --------------------------------------------------------------------------
 
     def receive(self, packet: Packet) -> None:
-        """A packet came: count it, forward it, take it apart if somebody wants frames."""
+        """A packet came: count it, forward it, take it apart if somebody wants frames.
+
+        This and `Downlink.forward` run for each packet: what others would be called for in the
+        plain case (`LossBook.add`, `Ring.put`) is written out here.
+        """
         if packet.payload_type != self._payload_type and not self._change_codec(packet):
             return
-        if not self._book.add(packet):
+        book, sequence = self._book, packet.sequence
+        if sequence == book.expected:
+            book.expected = (sequence + 1) & 0xFFFF
+            book.run += 1
+        elif not book.add(packet):
             return
         self.heard_at = packet.arrival
         self.octets += len(packet.data)
         if self._video:
-            self._ring.put(packet)
+            self._slots[sequence & RING_MASK] = packet
             if packet.timestamp != self._timestamp:
                 self._begin_frame(packet)
             if packet.marker:
                 self._queue.add(packet.timestamp, packet.arrival)
-            if self._book.missing and not self._nack_waiting:
+            if book.missing and not self._nack_waiting:
                 self._nack_waiting = True
                 self._publisher.later(0.012, self._ask_again)
         else:

@@ -144,15 +144,19 @@ class Line:
         if self._loss > LOSS_HIGH + self._own_loss:
             carried = min(self.bps, max(self._rates)) * (1 - self._loss)
             found = min(found, 0.9 * carried)
-        elif self._grown and self._troubled:
+        elif (self._grown and self._troubled) or (self._sensed >= 3 and self._queues):
             found = min(found, 0.85 * self.bps)
         return found
 
     @property
+    def _queues(self) -> bool:
+        """Packets stand in a queue."""
+        return bool(self._trips) and self._trips[-1] > min(self._trips) + QUEUE_S
+
+    @property
     def _troubled(self) -> bool:
-        """Packets get lost that did not before, or stand in a queue."""
-        queues = bool(self._trips) and self._trips[-1] > min(self._trips) + QUEUE_S
-        return queues or self._loss > LOSS_LOW + self._own_loss
+        """Packets stand in a queue, or get lost that did not before."""
+        return self._queues or self._loss > LOSS_LOW + self._own_loss
 
     def _grow(self, passed: float, sent_bps: float) -> None:
         if self._sensed >= 3 and not self._grown:

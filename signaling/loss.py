@@ -17,38 +17,49 @@ class LossBook:
     def __init__(self, clock_rate: int) -> None:
         self._rate = clock_rate
         self._base: int | None = None
-        self._expected = -1
-        "The number after the highest, 16 bits."
-        self.highest = 0
-        "Extended highest sequence number."
-        self.received = 0
+        self.expected = -1
+        "The number after the highest, 16 bits. Who sees it come may count it in `run` alone."
+        self.run = 0
+        "Packets in order, one after another, that do not stand in the following yet."
+        self._highest = 0
+        self._received = 0
         self._jitter = 0.0
         self._transit: float | None = None
         self._prior = (0, 0)
         self.missing: dict[int, tuple[float, int]] = {}
         "Sequence number -> (earliest time to ask, times asked)."
 
+    @property
+    def highest(self) -> int:
+        """Extended highest sequence number."""
+        return self._highest + self.run
+
+    @property
+    def received(self) -> int:
+        """How many packets."""
+        return self._received + self.run
+
     def add(self, packet: Packet) -> bool:
         """Note a packet; false if it is a duplicate or far too old."""
         sequence = packet.sequence
-        if sequence == self._expected:
-            self._expected = (sequence + 1) & 0xFFFF
-            self.highest += 1
-            self.received += 1
+        if sequence == self.expected:
+            self.expected = (sequence + 1) & 0xFFFF
+            self.run += 1
             return True
         if self._base is None:
-            self._base = self.highest = sequence
-            self._expected = (sequence + 1) & 0xFFFF
-            self.received = 1
+            self._base = self._highest = sequence
+            self.expected = (sequence + 1) & 0xFFFF
+            self._received = 1
             return True
-        step = sequence_delta(sequence, self.highest & 0xFFFF)
+        self._highest, self._received, self.run = self.highest, self.received, 0
+        step = sequence_delta(sequence, self._highest & 0xFFFF)
         if step > 0:
             self._note_gap(step, packet.arrival)
-            self.highest += step
-            self._expected = (sequence + 1) & 0xFFFF
+            self._highest += step
+            self.expected = (sequence + 1) & 0xFFFF
         elif self.missing.pop(sequence, None) is None:
             return False
-        self.received += 1
+        self._received += 1
         return True
 
     def begin_frame(self, packet: Packet) -> None:
@@ -65,7 +76,7 @@ class LossBook:
             self.missing.clear()
             return
         for ahead in range(1, step):
-            self.missing[(self.highest + ahead) & 0xFFFF] = (now + NACK_DELAY_S, 0)
+            self.missing[(self._highest + ahead) & 0xFFFF] = (now + NACK_DELAY_S, 0)
         while len(self.missing) > MISSING_LIMIT:
             del self.missing[next(iter(self.missing))]
 

@@ -122,16 +122,17 @@ class Ring:
 
     def __init__(self, size: int = RING_PACKETS) -> None:
         """`size` is a power of two."""
-        self._mask = size - 1
-        self._slots: list[Packet | None] = [None] * size
+        self.mask = size - 1
+        self.slots: list[Packet | None] = [None] * size
+        "A packet stands at its number's lower bits."
 
     def put(self, packet: Packet) -> None:
         """Keep the packet, forgetting the one `size` numbers before it."""
-        self._slots[packet.sequence & self._mask] = packet
+        self.slots[packet.sequence & self.mask] = packet
 
     def get(self, sequence: int) -> Packet | None:
         """The packet with this number if it is still there."""
-        packet = self._slots[sequence & self._mask]
+        packet = self.slots[sequence & self.mask]
         return packet if packet is not None and packet.sequence == sequence else None
 
 
@@ -143,8 +144,8 @@ class Continuity:
     """
 
     __slots__ = (
-        "_expected", "_rate", "_reach", "_sent_at", "_shift", "_timestamp", "_timestamp_shift",
-        "last", "running",
+        "_rate", "_sent_at", "_timestamp", "expected", "last", "reach", "running", "shift",
+        "timestamp_shift",
     )  # fmt: skip
 
     def __init__(self, sequence: int, timestamp: int, clock_rate: int) -> None:
@@ -153,12 +154,12 @@ class Continuity:
         "Whether a source has begun."
         self.last: Packet | None = None
         "The present source's packet with the highest number so far."
-        self._expected = 0
+        self.expected = 0
         "The source's number after the highest one so far."
-        self._reach = 0
+        self.reach = 0
         "How many numbers of the source there are from its first to its highest."
-        self._shift = sequence
-        self._timestamp_shift = 0
+        self.shift = sequence
+        self.timestamp_shift = 0
         self._timestamp = timestamp
         "The last outgoing timestamp when no source is running, and when it was used."
         self._sent_at: float | None = None
@@ -174,53 +175,53 @@ class Continuity:
     def begin(self, packet: Packet) -> None:
         """Let `packet` follow directly on what was sent before."""
         self.end()
-        self._shift += self._expected - packet.sequence
-        self._expected = packet.sequence
-        self._reach = 0
+        self.shift += self.expected - packet.sequence
+        self.expected = packet.sequence
+        self.reach = 0
         timestamp = self._timestamp
         if self._sent_at is not None:
             timestamp += max(1, round((packet.arrival - self._sent_at) * self._rate))
-        self._timestamp_shift = timestamp - packet.timestamp
+        self.timestamp_shift = timestamp - packet.timestamp
         self.running = True
 
     def map(self, packet: Packet) -> tuple[int, int] | None:
         """Outgoing sequence number and timestamp; None for a packet from before `begin`."""
         sequence = packet.sequence
-        if sequence == self._expected:
-            self._expected = (sequence + 1) & 0xFFFF
-            self._reach += 1
+        if sequence == self.expected:
+            self.expected = (sequence + 1) & 0xFFFF
+            self.reach += 1
             self.last = packet
         else:
-            ahead = sequence_delta(sequence, self._expected)
+            ahead = sequence_delta(sequence, self.expected)
             if ahead > 0:
-                self._expected = (sequence + 1) & 0xFFFF
-                self._reach += ahead + 1
+                self.expected = (sequence + 1) & 0xFFFF
+                self.reach += ahead + 1
                 self.last = packet
-            elif self._reach + ahead < 0:
+            elif self.reach + ahead < 0:
                 return None
         return (
-            (sequence + self._shift) & 0xFFFF,
-            (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF,
+            (sequence + self.shift) & 0xFFFF,
+            (packet.timestamp + self.timestamp_shift) & 0xFFFFFFFF,
         )
 
     def again(self, packet: Packet) -> tuple[int, int] | None:
         """The numbers `map` gave to this packet of the present source, for sending it again."""
-        behind = sequence_delta(self._expected, packet.sequence)
-        if not self.running or not 0 < behind <= self._reach:
+        behind = sequence_delta(self.expected, packet.sequence)
+        if not self.running or not 0 < behind <= self.reach:
             return None
         return (
-            (packet.sequence + self._shift) & 0xFFFF,
-            (packet.timestamp + self._timestamp_shift) & 0xFFFFFFFF,
+            (packet.sequence + self.shift) & 0xFFFF,
+            (packet.timestamp + self.timestamp_shift) & 0xFFFFFFFF,
         )
 
     def covers(self, sequence: int) -> bool:
         """Whether an outgoing number is of the present source."""
-        return 0 < (self._expected + self._shift - sequence) & 0xFFFF <= self._reach
+        return 0 < (self.expected + self.shift - sequence) & 0xFFFF <= self.reach
 
     def source_sequence(self, sequence: int) -> int:
         """The source's number behind an outgoing one."""
-        return (sequence - self._shift) & 0xFFFF
+        return (sequence - self.shift) & 0xFFFF
 
     def outgoing_timestamp(self, timestamp: int) -> int:
         """The outgoing timestamp for one of the source's."""
-        return (timestamp + self._timestamp_shift) & 0xFFFFFFFF
+        return (timestamp + self.timestamp_shift) & 0xFFFFFFFF
