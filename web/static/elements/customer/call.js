@@ -286,7 +286,8 @@ export class CallStep extends Step {
 
   /** @param {{participant: string, level: number, sound?: number|null}} quality */
   #rate({ participant, level, sound }) {
-    if (participant !== this.#call.me) return this.#people.heard(participant, sound)
+    const held = this.visit.session?.on_hold
+    if (participant !== this.#call.me) return this.#people.heard(participant, held ? 0 : sound)
     this.#facts.level = level
     this.#showBanners()
   }

@@ -105,10 +105,14 @@ export class Sync extends EventTarget {
 
   #compare() {
     const current = this.#current()
+    let changed = false
     for (const track of this.#tracks) {
-      track.video.hidden = !current.includes(track)
-      if (track.video.hidden && !track.video.paused) track.video.pause()
+      const hidden = !current.includes(track)
+      changed ||= hidden !== track.video.hidden
+      track.video.hidden = hidden
+      if (hidden && !track.video.paused) track.video.pause()
     }
+    if (changed && !this.#playing) this.#tell()
     if (!this.#playing) return
     const loading = current.filter(isLoading)
     if (current.length === 0) this.#skip()

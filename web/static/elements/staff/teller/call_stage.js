@@ -190,7 +190,9 @@ class CallStage extends Live {
   #quality(quality) {
     this.#tools.add(quality, Math.max(0, performance.now() - this.#origin) / 1000)
     const own = quality.participant === this.#call?.me
-    this.#people.heard(own ? "self" : quality.participant, quality.sound)
+    const person = this.#call?.people.find(({ id }) => id === quality.participant)
+    const held = this.#view.on_hold && person && isHeld(person)
+    this.#people.heard(own ? "self" : quality.participant, held ? 0 : quality.sound)
   }
 
   /**

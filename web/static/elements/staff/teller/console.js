@@ -105,7 +105,7 @@ class TellerConsole extends Live {
     document.addEventListener("accept", (event) => this.#accept(event), { signal })
     document.addEventListener("decline", (event) => this.#decline(event), { signal })
     this.addEventListener("switched", () => this.#parts.stage.switched(this.#media), { signal })
-    this.addEventListener("stepped-out", () => this.#refresh(), { signal })
+    this.addEventListener("step-out", () => this.#stepOut(), { signal })
   }
 
   #keys() {
@@ -171,10 +171,20 @@ class TellerConsole extends Live {
   /** @param {{id: string, state: string}} data */
   #sessionChanged({ id, state }) {
     if (id !== this.#session?.id) return
-    if (state === "talking" || state === "wrap_up") return void this.#open(id)
+    const { mine } = this.#session ?? {}
+    if (state === "talking" || (mine && state === "wrap_up")) return void this.#open(id)
     if (state === "transferred") tell(t("transfer.done"))
-    else if (this.#session && !this.#session.mine) tell(t("join.over"))
+    else if (!mine) tell(t("join.over"))
+    this.#idle()
     void this.#refresh()
+  }
+
+  /** An invited colleague goes; the others go on. */
+  async #stepOut() {
+    const id = this.#session?.id
+    this.#idle()
+    await attempt(post(`/api/sessions/${id}/leave`))
+    await this.#refresh()
   }
 
   /** @param {string} state of the transfer this teller began */
