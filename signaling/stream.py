@@ -189,19 +189,20 @@ class Link:
         self.line.update(now, self._sent_bps, self._sent_octets)
         self._share(now)
         blocks = []
-        answers = []
+        allowed, allowed_ssrcs = 0, list[int]()
         for uplink in self.uplinks.values():
             uplink.care(now, self.round_trip_s)
             found = uplink.blocks(now)
             blocks += found
-            if found and uplink.kind == "video":
-                ssrcs = [block.ssrc for block in found]
-                answers.append(rtcp.Remb(uplink.allowed_bps(now), ssrcs))
+            if uplink.kind == "video" and uplink.best(now).alive(now):
+                allowed += uplink.allowed_bps(now)
+                allowed_ssrcs += [block.ssrc for block in found]
         if not senders and not blocks:
             return b""
         parts = [rtcp.sender_report(report) for report in senders]
         parts.append(rtcp.receiver_report(rtcp.ReceiverReport(own_ssrc, blocks)))
         named = [report.ssrc for report in senders] or [own_ssrc]
         parts.append(rtcp.source_description(named, self.name))
-        parts += [rtcp.remb(own_ssrc, answer) for answer in answers]
+        if allowed_ssrcs:  # browsers heed the last one, for camera and screen together
+            parts.append(rtcp.remb(own_ssrc, rtcp.Remb(allowed, allowed_ssrcs)))
         return b"".join(parts)

@@ -203,6 +203,25 @@ def test_reports_keep_sound_and_picture_on_one_clock() -> None:
     assert {one.ssrc for one in receiver.blocks} == {7}
 
 
+def test_camera_and_screen_get_one_answer_while_they_send() -> None:
+    link, wire = Link(lambda at: int(at * 1e6)), Wire()
+    for mid, ssrc in (("1", 7), ("9", 8)):
+        link.uplinks[mid] = uplink(wire, Clockwork())
+        link.open_uplink(mid, {96: "vp8"}, [ssrc], {})
+
+    def answers(now: float) -> list[rtcp.Remb]:
+        return [one for one in rtcp.parse(link.reports(99, now)) if isinstance(one, rtcp.Remb)]
+
+    give(link.uplinks["1"], packet(0, 0, b"\x10\0x", at=1, marker=1))
+    (alone,) = answers(1.1)
+    assert alone.ssrcs == (7,), "a screen that is not shared has no say"
+    screen = link.uplinks["9"].stream(8)
+    assert screen is not None
+    screen.receive(packet(0, 0, b"\x10\0x", at=1.2, marker=1))
+    (both,) = answers(1.3)
+    assert both.ssrcs == (7, 8) and both.bitrate > 1.5 * alone.bitrate
+
+
 def test_round_trip_from_a_report_block() -> None:
     link = Link(lambda at: int(at * 1e6))
     sink = link.downlinks[500] = viewer(Wire())
