@@ -28,6 +28,7 @@ from recordings import FileSigner, LocalStore, Recorder, new_dek, new_part_id
 from signaling import peer
 from signaling.room import EncodedFrame, Room
 from signaling.socket import Caller, Connection, Entry, Refused, serve
+from video_bank.tape import Tape
 
 KEY_FRAME_S = 5.0
 "As in the product: so often a recorded participant is asked for a key frame."
@@ -40,18 +41,19 @@ class Session:
     room: Room
     recorder: Recorder | None
     dek: bytes
-    streams: dict[str, int] = field(default_factory=dict)
+    tape: Tape | None = None
+    people: set[str] = field(default_factory=set)
 
     def record(self, frame: EncodedFrame) -> None:
-        """Hand a frame to the recorder."""
-        assert self.recorder is not None
-        stream = self.streams[frame.participant]
-        self.recorder.frame(stream, frame.kind, frame.time_us, frame.data, frame.keyframe)
+        """Hand a frame to the recording."""
+        assert self.tape is not None
+        self.tape.take(frame.participant, frame)
 
     def welcome(self, participant: str) -> None:
         """Record whoever comes."""
-        if self.recorder is not None and participant not in self.streams:
-            self.streams[participant] = self.recorder.stream(participant)
+        if self.tape is not None and participant not in self.people:
+            self.people.add(participant)
+            self.tape.begin(participant, participant)
             self.room.subscribe(participant, self.record)
 
 
@@ -112,14 +114,15 @@ class Server:
                 self._store, f"{name}.vbr", header=header, dek=dek, signer=self._signer,
                 on_failure=lambda error: self._failures.append(str(error)),
             )  # fmt: skip
-        return Session(Room(name, addresses=(self._address,)), recorder, dek)
+        room = Room(name, addresses=(self._address,))
+        return Session(room, recorder, dek, Tape(recorder) if recorder else None)
 
     async def ask_for_key_frames(self) -> None:
         """As the product does while it records; runs until cancelled."""
         while True:
             await asyncio.sleep(KEY_FRAME_S)
             for session in list(self._sessions.values()):
-                for participant in session.streams:
+                for participant in session.people:
                     session.room.request_keyframe(participant)
 
     async def _figures(self, request: web.Request) -> web.StreamResponse:
