@@ -42,6 +42,7 @@ export class CallStep extends Step {
   #banners = el("div", { class: "banners", role: "status", "data-name": "banners" })
   #stage = el("div", { class: "stage" })
   #facts = { silent: false, blocked: false, level: 4, connectedOnce: false, lostSince: 0 }
+  #before = 4 // the level before the last
   #unread = 0
   #seen = -1 // chat lines already counted
   #told = ""
@@ -288,7 +289,8 @@ export class CallStep extends Step {
   #rate({ participant, level, sound }) {
     const held = this.visit.session?.on_hold
     if (participant !== this.#call.me) return this.#people.heard(participant, held ? 0 : sound)
-    this.#facts.level = level
+    this.#facts.level = Math.max(level, this.#before) // one poor moment is no weak line
+    this.#before = level
     this.#showBanners()
   }
 
