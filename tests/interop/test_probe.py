@@ -10,7 +10,7 @@ import pytest
 
 from tests.interop.bank import Bank
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(420)]
 
 
 def session(bank: Bank, root: Path, data: Path, face: str, card: str) -> tuple[int, dict[str, Any]]:

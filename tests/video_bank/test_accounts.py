@@ -90,6 +90,7 @@ async def test_guesses_side_by_side_count_one_by_one(
     assert sorted(answers) == ["locked"] * FREE + ["wrong_credentials"] * FREE
 
 
+@pytest.mark.alone
 async def test_an_unknown_name_takes_as_long(
     accounts: Accounts, teller: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
