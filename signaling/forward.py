@@ -65,6 +65,8 @@ H264_CONSTRAINED_BASELINE = "42e01f"
 "As aiortc writes it; what is offered need only have the same profile."
 TRAILER_BYTES = 148
 "What SRTP and SRTCP may add to a packet."
+LOOK_EVERY = 32
+"Packets between two looks at the socket's state."
 SEND_BUFFER_BYTES = 1 << 20
 "Media waiting for the kernel beyond this is dropped: late media is no use."
 
@@ -230,7 +232,12 @@ class FastWire:
         self._dtls = dtls
         self._nominated = dtls.transport._connection._nominated
         self._srtp: Srtp | None = None
+        self._pair: CandidatePair | None = None
+        "The pair these are for:"
         self._until_look = 0
+        self._protect: Callable[[bytes], bytes | None] = lambda data: None
+        self._sendto: Callable[[bytes, Address], object] = lambda data, address: None
+        self._address: Address = ("", 0)
 
     def _ready(self) -> Srtp | None:
         if self._srtp is None and self._dtls._tx_srtp is not None:
@@ -239,21 +246,27 @@ class FastWire:
 
     def send_rtp(self, data: bytes) -> None:
         """Protect and send RTP."""
-        srtp = self._srtp or self._ready()
         pair = self._nominated.get(1)
-        if srtp is None or pair is None:
-            return
-        protected = srtp.protect(data)
-        if protected is None:
-            return
-        if self._until_look <= 0:
-            transport: Any = pair.protocol.transport
-            if transport.get_write_buffer_size() > SEND_BUFFER_BYTES or transport.is_closing():
+        # Not looked at one by one: so few packets cannot fill memory.
+        if pair is not self._pair or self._until_look <= 0:
+            if not self._look(pair):
                 return
-            # Fewer packets than this cannot fill memory, so they are not looked at one by one.
-            self._until_look = 32
         self._until_look -= 1
-        pair.protocol.transport.sendto(protected, pair.remote_addr)
+        protected = self._protect(data)
+        if protected is not None:
+            self._sendto(protected, self._address)
+
+    def _look(self, pair: CandidatePair | None) -> bool:
+        """Whether packets can go to this pair; if so, the next ones need not ask."""
+        srtp = self._srtp or self._ready()
+        if pair is None or srtp is None:
+            return False
+        transport: Any = pair.protocol.transport
+        if transport.get_write_buffer_size() > SEND_BUFFER_BYTES or transport.is_closing():
+            return False
+        self._pair, self._until_look, self._protect = pair, LOOK_EVERY, srtp.protect
+        self._sendto, self._address = transport.sendto, pair.remote_addr
+        return True
 
     def send_rtcp(self, data: bytes) -> None:
         """Protect and send RTCP."""

@@ -30,43 +30,45 @@ class Reorder:
     def __init__(self, wait_s: float = WAIT_S, limit: int = 1024) -> None:
         self._wait_s = wait_s
         self._limit = limit
-        self._expected: int | None = None
-        self._held: dict[int, Packet] = {}
+        self.expected: int | None = None
+        "The next number."
+        self.held: dict[int, Packet] = {}
+        "What came ahead of it."
 
     def push(self, packet: Packet) -> list[Packet]:
         """Packets that can go on now, in order; numbers left out are lost for good."""
-        if packet.sequence == self._expected and not self._held:
-            self._expected = (packet.sequence + 1) & 0xFFFF
+        if packet.sequence == self.expected and not self.held:
+            self.expected = (packet.sequence + 1) & 0xFFFF
             return [packet]
-        if self._expected is None:
-            self._expected = packet.sequence
-        ahead = sequence_delta(packet.sequence, self._expected)
-        if ahead == 0 and not self._held:
-            self._expected = (packet.sequence + 1) & 0xFFFF
+        if self.expected is None:
+            self.expected = packet.sequence
+        ahead = sequence_delta(packet.sequence, self.expected)
+        if ahead == 0 and not self.held:
+            self.expected = (packet.sequence + 1) & 0xFFFF
             return [packet]
         if abs(ahead) > RESTART_PACKETS:
-            self._held.clear()
-            self._expected = (packet.sequence + 1) & 0xFFFF
+            self.held.clear()
+            self.expected = (packet.sequence + 1) & 0xFFFF
             return [packet]
         if ahead < 0:
             return []
-        self._held[packet.sequence] = packet
-        return self._release(packet.arrival, self._expected)
+        self.held[packet.sequence] = packet
+        return self._release(packet.arrival, self.expected)
 
     def _release(self, now: float, expected: int) -> list[Packet]:
         ready = []
-        while self._held:
-            packet = self._held.pop(expected, None)
+        while self.held:
+            packet = self.held.pop(expected, None)
             if packet is None:
-                waited = now - min(held.arrival for held in self._held.values())
-                if waited < self._wait_s and len(self._held) < self._limit:
+                waited = now - min(held.arrival for held in self.held.values())
+                if waited < self._wait_s and len(self.held) < self._limit:
                     break
                 base = expected
-                expected = min(self._held, key=lambda number: sequence_delta(number, base))
+                expected = min(self.held, key=lambda number: sequence_delta(number, base))
                 continue
             ready.append(packet)
             expected = (expected + 1) & 0xFFFF
-        self._expected = expected
+        self.expected = expected
         return ready
 
 
@@ -134,8 +136,9 @@ class MediaClock:
         if self._anchor is None:
             self._anchor = (0, arrival_us)
             self._timestamp = timestamp
-        extended = self._extended + timestamp_delta(timestamp, self._timestamp)
-        line = self._line(extended)
+        ahead = ((timestamp - self._timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+        extended = self._extended + ahead
+        line = self._anchor[1] + (extended - self._anchor[0]) * 1_000_000 // self._rate
         if abs(line - arrival_us) > 10_000_000:  # the stream jumped: start anew
             self._anchor = (extended, arrival_us)
             self._correction = 0.0
@@ -144,10 +147,13 @@ class MediaClock:
             self._anchor = (self._anchor[0], self._anchor[1] - (line - arrival_us))
             self._correction += line - arrival_us
             line = arrival_us
-        if extended > self._extended:
+        if ahead > 0:
             self._timestamp, self._extended = timestamp, extended
-            self._slew(extended)
-        return line + round(self._correction)
+            if self._correction:
+                self._slew(extended)
+            else:
+                self._corrected_at = extended
+        return line + round(self._correction) if self._correction else line
 
     def sender_report(self, timestamp: int, at_us: int) -> None:
         """The sender says `timestamp` was at `at_us` (its clock, in our media time)."""

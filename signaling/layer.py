@@ -14,9 +14,11 @@ from signaling.loss import LossBook
 from signaling.motion import Motion
 from signaling.rate import QueueDelay, Throughput
 from signaling.rtp import RING_PACKETS, Packet, Ring, timestamp_delta
+from signaling.vp8 import Vp8Frames
 
 KEYFRAME_INTERVAL_S = 0.5
 "At most one key frame request to a publisher in this time."
+RUN_PACKETS = 100
 RING_MASK = RING_PACKETS - 1
 ALIVE_S = 1.0
 "A video stream that sent nothing for this long is no choice for a viewer."
@@ -325,6 +327,9 @@ class Tap:
         self._layer = layer
         self._reorder = Reorder()
         self._frames = layer.codec.frames()
+        self._whole = self._frames.whole if isinstance(self._frames, Vp8Frames) else None
+        self._run: list[Packet] = []
+        "Packets in order since the last frame ended."
 
     @property
     def waiting_for_keyframe(self) -> bool:
@@ -333,10 +338,29 @@ class Tap:
 
     def push(self, packet: Packet) -> None:
         """The next packet, perhaps out of order."""
-        for ready in self._reorder.push(packet):
+        reorder = self._reorder
+        if packet.sequence != reorder.expected or reorder.held:
+            ready = reorder.push(packet)
+            self._take(self._run)
+            self._take(ready)
+            return
+        reorder.expected = (packet.sequence + 1) & 0xFFFF
+        run = self._run
+        run.append(packet)
+        if packet.marker or self._whole is None or len(run) > RUN_PACKETS:
+            frame = self._whole(run) if self._whole is not None else None
+            if frame is None:
+                self._take(run)
+            else:
+                self._run = []
+                self.handler(frame, self._layer.media_time_us(frame.timestamp, packet.arrival))
+
+    def _take(self, packets: list[Packet]) -> None:
+        for packet in packets:
             was_waiting = self._frames.waiting_for_keyframe
-            frame = self._frames.push(ready)
+            frame = self._frames.push(packet)
             if self._frames.waiting_for_keyframe and not was_waiting:
                 self._layer.request_keyframe(packet.arrival)
             if frame is not None:
-                self.handler(frame, self._layer.media_time_us(frame.timestamp, ready.arrival))
+                self.handler(frame, self._layer.media_time_us(frame.timestamp, packet.arrival))
+        packets.clear()

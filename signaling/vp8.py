@@ -78,11 +78,11 @@ def begins_keyframe(packet: Packet) -> bool:
 
 def keyframe_size(packet: Packet) -> tuple[int, int] | None:
     """Width and height in pixels if a key frame starts with this packet (RFC 6386 9.1)."""
-    found = descriptor(packet)
-    if found is None or not found.begins:
+    data, start = packet.data, data_start(packet)
+    if not start or data[start] & 1 or data[packet.offset] & 0x1F != 0x10:
         return None
-    head = packet.data[found.start : min(found.start + 10, packet.end)]
-    if len(head) < 10 or head[0] & 1 or head[3:6] != b"\x9d\x01\x2a":
+    head = data[start : min(start + 10, packet.end)]
+    if len(head) < 10 or head[3:6] != b"\x9d\x01\x2a":
         return None
     width = int.from_bytes(head[6:8], "little") & 0x3FFF
     height = int.from_bytes(head[8:10], "little") & 0x3FFF
@@ -128,6 +128,33 @@ class Vp8Frames:
             return None
         self._parts.append(packet.data[start : packet.end])
         return self._finish(packet) if packet.marker else None
+
+    def whole(self, packets: list[Packet]) -> Frame | None:
+        """The frame these packets are, if they are exactly one; else None: then `push` each.
+
+        The same as pushing each, for the plain case that nothing is missing.
+        """
+        first = packets[0]
+        if first.sequence != self._next or self._parts:
+            return None
+        parts, stamp, begins = [], first.timestamp, True
+        for packet in packets:
+            start = data_start(packet)
+            if (
+                not start
+                or packet.timestamp != stamp
+                or (packet.data[packet.offset] & 0x1F == 0x10) is not begins
+            ):
+                return None
+            begins = False
+            parts.append(packet.data[start : packet.end])
+        if not packet.marker:
+            return None
+        self._parts = parts
+        frame = self._finish(packet)
+        if frame is not None:
+            self._next = (packet.sequence + 1) & 0xFFFF
+        return frame
 
     def _finish(self, packet: Packet) -> Frame | None:
         data = b"".join(self._parts)
