@@ -493,11 +493,12 @@ class ForwardingConnection(RTCPeerConnection):
                 if layer is not None and data[0] & 0xC0 == 0x80:
                     guard.credit -= 1
                     plain = opened[0].unprotect(data)
+                    now = monotonic()
                     if plain is None:
-                        dropped["unauthenticated"] += 1
+                        guard.forged(now)
                         return
                     try:
-                        layer.receive(Packet(plain, monotonic()))
+                        layer.receive(Packet(plain, now))
                     except ValueError:  # no RTP inside
                         dropped["malformed"] += 1
                     return
@@ -523,7 +524,7 @@ class ForwardingConnection(RTCPeerConnection):
             control = 192 <= data[1] <= 223
             plain = opened[0].unprotect_rtcp(data) if control else opened[0].unprotect(data)
             if plain is None:
-                dropped["unauthenticated"] += 1
+                guard.forged(now)
             elif control:
                 link.received_rtcp(plain, now)
             else:

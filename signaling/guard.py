@@ -64,6 +64,7 @@ class Guard:
         self._peers: set[Address] = set()
         self._media = Budget(3000, 3000)
         self._unknown_media = Budget(50, 50)
+        self._forged = Budget(20_000, 5000)
         self._control = Budget(400, 400)
         self._stun = Budget(200, 200)
         self._dtls = Budget(200, 200)
@@ -122,6 +123,16 @@ class Guard:
         if not ours:
             return "foreign"
         return None if self._stun.spend(now) else "flood"
+
+    def forged(self, now: float) -> None:
+        """Something it let in as media was not authentic.
+
+        It counts no more against the peer's own budget, or who can forge addresses could use
+        that up; finding out costs little.
+        """
+        self.dropped["unauthenticated"] += 1
+        if self._forged.spend(now) and self.credit < CREDIT:
+            self.credit += 1
 
     def _learn(self, source: Address) -> bool:
         if not self._is_peer(source):

@@ -78,3 +78,19 @@ def test_budget() -> None:
     budget = Budget(10, 2)
     assert [budget.spend(0) for _ in range(4)] == [True, True, False, False]
     assert not budget.spend(0.25) and budget.spend(0.5)
+
+
+def through(door: Guard, now: float) -> bool:
+    """Whether a packet of the known stream passes, as the socket asks."""
+    if door.credit > 0:
+        door.credit -= 1
+        return True
+    return door.admits(MEDIA, FRIEND, now)
+
+
+def test_forged_media_does_not_use_up_the_budget_of_the_peer() -> None:
+    door = guard()
+    for n in range(40_000):
+        assert through(door, n / 20_000)
+        door.forged(n / 20_000)
+    assert sum(through(door, 2.0) for _ in range(9000)) < 3100, "what is authentic is held to it"
