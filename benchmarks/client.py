@@ -165,6 +165,8 @@ class Outgoing:
         self.packets = 0
         self.octets = 0
         self.ring: dict[int, bytes] = {}
+        self.again: dict[int, float] = {}
+        "When a packet was sent again last, by its number."
 
     def packet(self, payload: bytes, marker: bool, now: float) -> bytes:
         """The next packet, not yet protected."""
@@ -205,6 +207,9 @@ class Client:
         "Packets and pictures that came, key frames and packets the server asked for, packets sent."
         self.connection = _Connection()
         self.remb_bps = REMB_BPS
+        self.resend_bps = float(REMB_BPS)
+        "What may be sent again."
+        self._resend_bits, self._resent_at = 0.0, 0.0
         self.report_now = False
         "Do not wait for the next second."
         self.on_key_frame_wanted: Callable[[], None] = lambda: None
@@ -413,14 +418,24 @@ class Client:
                     self.pictures_asked += 1
                     self.on_key_frame_wanted()
                 case rtcp.Nack(ssrc, lost):
-                    self._send_again(ssrc, list(lost))
+                    self._send_again(ssrc, list(lost), now)
                 case rtcp.Remb(bitrate):
                     self.on_remb(bitrate)
 
-    def _send_again(self, ssrc: int, lost: list[int]) -> None:
+    def _send_again(self, ssrc: int, lost: list[int], now: float) -> None:
+        """As browsers do: within the rate, and the same packet not twice in a round trip."""
         self.asked_again += len(lost)
         stream = self.video if ssrc == self.video.ssrc else self.audio
+        passed, self._resent_at = now - self._resent_at, now
+        self._resend_bits = min(
+            self.resend_bps, self._resend_bits + min(1.0, passed) * self.resend_bps
+        )
         for sequence in lost:
             data = stream.ring.get(sequence % RING)
-            if data is not None and data[2:4] == sequence.to_bytes(2, "big"):
-                self._sendto(self._protect(data), self._peer)
+            if data is None or data[2:4] != sequence.to_bytes(2, "big"):
+                continue
+            if now - stream.again.get(sequence, 0.0) < NACK_S or self._resend_bits <= 0:
+                continue
+            stream.again[sequence] = now
+            self._resend_bits -= 8 * len(data)
+            self._sendto(self._protect(data), self._peer)

@@ -94,6 +94,7 @@ def _judged(
     alive = watch.alive_after(start, end)
     frozen, longest = watch.freezes(start + (ALIVE_S if narrow else 1.0), end)
     heard = watch.heard(start + 1.0, end - 0.5)
+    settled = watch.heard(start + ALIVE_S, end - 0.5) if end - start > 2 * ALIVE_S else None
     skews = [abs(skew) for skew in recorded.skews()]
     skew = 1000 * max(skews, default=float("inf"))
     good = heard >= HEARD and alive <= ALIVE_S if narrow else (
@@ -105,6 +106,7 @@ def _judged(
         "playout_ms": round(1000 * watch.playout_s),
         "alive_after_s": round(alive, 1),
         "sound_percent": round(100 * heard, 1),
+        "sound_percent_later": None if settled is None else round(100 * settled, 1),
         "kbps": round(watch.bytes * 8 / 1000 / (end - start)),
         "pictures_per_s": round(len(watch.shown) / (end - start), 1),
         "viewer_estimate_kbps": round(viewer_bps / 1000),

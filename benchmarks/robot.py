@@ -116,6 +116,7 @@ class Robot:
             if fitting[-1] != self.rate_bps:
                 self._encoder = None
             self.rate_bps = fitting[-1]
+            self.client.resend_bps = float(self.rate_bps)
 
     def _encode(self, number: int) -> bytes:
         _, width, height = next(rung for rung in LADDER if rung[0] == self.rate_bps)
