@@ -3,6 +3,10 @@
 {
   const MOMENT = 50 // ms between looks
   const MOST = 4000 // notes kept of each
+  const TROUBLE = [
+    ...["lost", "still_lost", "teller_gone", "teller_silent"].map((name) => `.banner[data-name=${name}]`),
+    "call-stage [data-part=message]:not([hidden])",
+  ].join()
   const made = []
   const seen = { picture: [], sound: [], told: [] }
 
@@ -30,8 +34,7 @@
     let before = { connection: null, picture: 0, sound: 0 }
     for (;;) {
       await new Promise((go) => setTimeout(go, MOMENT))
-      const said = document.querySelector("[data-name=banners] .banner, call-stage [data-part=message]:not([hidden])")
-      if (said) note(seen.told)
+      if (document.querySelector(TROUBLE)) note(seen.told)
       const connection = made.at(-1)
       if (!connection || connection.connectionState === "closed") continue
       const stats = await connection.getStats()
