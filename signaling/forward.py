@@ -341,6 +341,13 @@ def _preferences(kind: str, video_codec: VideoCodec) -> list[RTCRtpCodecCapabili
     return sorted(wanted, key=lambda one: one.name.lower() != video_codec)
 
 
+def _hand_over(link: Link, packet: AnyRtcpPacket) -> None:
+    """The parsed way gives one packet to each stream that it concerns: the link needs it once."""
+    if packet is not link.handed_over:
+        link.handed_over = packet
+        link.received_rtcp(bytes(packet), time.monotonic())
+
+
 class ForwardSender(RTCRtpSender):
     """Sends nothing by itself: opens the downlink that does."""
 
@@ -361,7 +368,7 @@ class ForwardSender(RTCRtpSender):
         self.transport._unregister_rtp_sender(self)
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
-        self.link.received_rtcp(bytes(packet), time.monotonic())
+        _hand_over(self.link, packet)
 
 
 class ForwardReceiver(RTCRtpReceiver):
@@ -387,7 +394,7 @@ class ForwardReceiver(RTCRtpReceiver):
         """There is no decoder to stop."""
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
-        self.link.received_rtcp(bytes(packet), time.monotonic())
+        _hand_over(self.link, packet)
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         plain = packet.serialize(self.transport._rtp_header_extensions_map)

@@ -37,6 +37,8 @@ class Link:
         self.line = Line()
         self.layers: dict[int, Layer] = {}
         "What the browser sends, by SSRC."
+        self.handed_over: object = None
+        "The last RTCP packet that came in parsed."
         self._media_time = media_time
         self._codecs: dict[str, dict[int, str]] = {}
         self._mid_extension = 0
