@@ -296,10 +296,7 @@ export class CallStep extends Step {
 
   /** @param {string} code of PROTOCOL.md */
   #refused(code) {
-    if (code !== "screen_taken" && code !== "not_joined") return
-    this.#sharing.stop()
-    fill(this.#banners, failure({ code }))
-    this.#told = code
+    if (this.#sharing.refused(code)) this.#news.tell("screen-off", t(`people.${code}`))
   }
 
   /** @param {"audio"|"video"} kind */

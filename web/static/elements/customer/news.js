@@ -5,11 +5,12 @@ import { el, fill, icon } from "../../lib/html.js"
 import { t } from "../../lib/i18n.js"
 import { Live } from "../live.js"
 
-const STAYS = 10 * 1000 // ms the new teller's name stands there
+const STAYS = 10 * 1000 // ms what is only news stands there
 
 export class CallNews extends Live {
   #watched = ""
-  #passed = ""
+  /** @type {{picture: string, words: string}|null} */
+  #note = null
   #teller = ""
   #arrived = false
   #timer = 0
@@ -39,22 +40,31 @@ export class CallNews extends Live {
     this.#teller = name
     if (this.#arrived || (!here && !changed)) return
     this.#arrived = here
-    this.#passed = t(here ? "customer.call.now_with" : "customer.call.passed_to", { name })
+    this.tell("transfer", t(here ? "customer.call.now_with" : "customer.call.passed_to", { name }), here)
+  }
+
+  /**
+   * @param {string} picture name of an icon
+   * @param {string} words
+   * @param {boolean} [passing] for a while only
+   */
+  tell(picture, words, passing = true) {
+    this.#note = { picture, words }
     clearTimeout(this.#timer)
-    if (here) this.#timer = setTimeout(() => this.#forget(), STAYS)
+    if (passing) this.#timer = setTimeout(() => this.#forget(), STAYS)
     this.#draw()
   }
 
   #forget() {
-    this.#passed = ""
+    this.#note = null
     this.#draw()
   }
 
   #draw() {
     const wanted = [
-      this.#passed && { picture: "transfer", words: this.#passed },
-      this.#watched && { picture: "ear", words: this.#watched },
-    ].filter((line) => typeof line === "object")
+      this.#note,
+      this.#watched ? { picture: "ear", words: this.#watched } : null,
+    ].filter((line) => line !== null)
     const told = wanted.map(({ words }) => words).join("\n")
     if (told === this.dataset.told) return
     this.dataset.told = told

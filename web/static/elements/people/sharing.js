@@ -2,6 +2,9 @@ import { canShare, pickScreen } from "../../lib/screen.js"
 
 /** @typedef {import("../../lib/call.js").Call} Call */
 
+const REFUSALS = ["screen_taken", "not_joined", "too_many_messages"]
+const ANSWER = 3 * 1000 // ms within which the server refuses
+
 /** Own screen in a call: on by a button, off by that button, the browser's own bar, or the end. */
 export class Sharing {
   #told
@@ -9,6 +12,7 @@ export class Sharing {
   #track = null
   /** @type {Call|null} */
   #call = null
+  #began = 0 // performance.now()
 
   /** @param {(on: boolean) => void} told of every change */
   constructor(told) {
@@ -31,8 +35,20 @@ export class Sharing {
     track.addEventListener("ended", () => this.stop(), { once: true })
     this.#track = track
     this.#call = call
-    await call.share(track)
+    this.#began = performance.now()
     this.#told(true)
+    await call.share(track)
+  }
+
+  /**
+   * An error of the server: when it refuses this screen, sharing stops.
+   * @param {string} code
+   * @returns {boolean} whether it was about the screen; its words are people.<code>
+   */
+  refused(code) {
+    const ours = this.on && REFUSALS.includes(code) && performance.now() - this.#began < ANSWER
+    if (ours) this.stop()
+    return ours
   }
 
   stop() {

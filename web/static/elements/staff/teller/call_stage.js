@@ -206,9 +206,7 @@ class CallStage extends Live {
 
   /** @param {string} code of PROTOCOL.md */
   #refused(code) {
-    if (code !== "screen_taken" && code !== "not_joined") return
-    this.sharing.stop()
-    tell(t(`people.${code}`), "bad")
+    if (this.sharing.refused(code)) tell(t(`people.${code}`), "bad")
   }
 
   /** @param {boolean} on */
