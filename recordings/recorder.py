@@ -166,8 +166,9 @@ class Recorder:
         """A new stream for one participant or screen, at any time; its number."""
         if not label or len(label) > 64:
             raise ValueError("a label has 1 to 64 characters")
-        self._muxers.append(Muxer(label))
-        return len(self._muxers)
+        with self._inbox.lock:
+            self._muxers.append(Muxer(label))
+            return len(self._muxers)
 
     def frame(
         self,
