@@ -1,6 +1,6 @@
 // <invitation-desk>: makes personal links and lists the ones made.
 
-import "../page.js"
+import { page } from "../page.js"
 import { get, post } from "../../lib/api.js"
 import { el, fill, find } from "../../lib/html.js"
 import { instant, t, when } from "../../lib/i18n.js"
@@ -21,8 +21,9 @@ class InvitationDesk extends Live {
   }
 
   async #begin() {
-    const desk = await get("/api/teller").catch(() => null) // a supervisor has no desk
-    learn(desk?.businesses)
+    // A supervisor has no desk, but the floor.
+    const { businesses } = (await attempt(get(page.role === "supervisor" ? "/api/supervision" : "/api/teller"))) ?? {}
+    learn(businesses)
     const choice = find("[name=business]", this)
     choice.append(...businessOptions().map(({ value, words }) => el("option", { value }, words)))
     await this.#list()
