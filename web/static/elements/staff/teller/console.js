@@ -36,6 +36,9 @@ class TellerConsole extends Live {
   /** @type {SessionView|null} */
   #session = null
   #state = "away"
+  /** Views asked for and shown, counted: several may be under way. */
+  #asked = 0
+  #answered = 0
 
   #parts = {
     status: /** @type {any} */ (null),
@@ -159,8 +162,11 @@ class TellerConsole extends Live {
 
   /** @param {string} id */
   async #open(id) {
+    const asked = ++this.#asked
     const view = await attempt(get(`/api/sessions/${id}`))
-    if (view) await this.#show(view)
+    if (!view || asked < this.#answered) return // an answer that was overtaken is old
+    this.#answered = asked
+    await this.#show(view)
   }
 
   /** @param {string} id */
