@@ -25,7 +25,7 @@ RUNS = (
     "media --sessions 64 --seconds 8 --record --realtime --peer janus --rounds 2",
     "viewers --realtime",
     "setup --calls 50 --realtime",
-    "impaired",
+    "impaired --seconds 20 --realtime",
     "leak --calls 200",
 )
 Row = dict[str, Any]

@@ -42,6 +42,8 @@ class Robot:
         self.client = client
         self.pictures = self.sounds = 0
         "Sent so far."
+        self.late_s = 0.0
+        "How far behind its time the microphone was at worst: the machine was busy."
         self.rate_bps = LADDER[-1][0]
         self._remb_bps = float(LADDER[-1][0])
         self._loss_bps = float(LADDER[-1][0])
@@ -86,7 +88,9 @@ class Robot:
         chance = np.random.default_rng(9)
         while True:
             taken = start + self.sounds * 0.02
-            await asyncio.sleep(max(0.0, taken + 0.02 - time.monotonic()))
+            ahead = taken + 0.02 - time.monotonic()
+            self.late_s = max(self.late_s, -ahead)
+            await asyncio.sleep(max(0.0, ahead))
             at = (np.arange(_SOUND_SAMPLES) + self.sounds * _SOUND_SAMPLES) / 48_000
             wave = chance.standard_normal(_SOUND_SAMPLES) * 60
             wave += np.where(at % 1 < BEEP_S, 12_000 * np.sin(2 * np.pi * BEEP_HERTZ * at), 0)

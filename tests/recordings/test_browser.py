@@ -145,4 +145,4 @@ async def test_plays_and_seeks(whole: bool, codec: Codec) -> None:
         time, pictures, sound = await page.evaluate(PLAY)
         assert time == pytest.approx(seconds, abs=0.1)
         assert pictures > 25 and sound > 1000
-        assert len(asked) > 1, "it was sought by Range"
+        assert len(asked) > 1 or view.size < 1_500_000, "it was sought by Range"
