@@ -6,7 +6,7 @@ const PATIENCE = 12 * 1000 // ms for a connection to come up before a new one is
 const GRACE = 2 * 1000 // ms a broken connection may take to heal by itself
 const LOOK = 1000 // ms between looks at the statistics
 const REPORT = 2 // looks
-const HUSH = 2 // looks without a single byte after which the line is doubted
+const HUSH = 2 // looks without a single packet after which the line is doubted
 const PLACES = 6 // a room has six people, and perhaps a supervisor
 const LOW = 1 // the small layer's place among the encodings
 const LAYERS = [
@@ -398,13 +398,22 @@ export class Call {
       const connection = this.#connection
       if (connection?.connectionState !== "connected") return
       const stats = await connection.getStats()
-      // A network that is gone is noticed here seconds before ICE says so.
-      if (this.#reception.hush(stats) === HUSH) this.#socket.check()
+      this.#doubt(this.#reception.hush(stats))
       if (++looks % REPORT) return
       const report = this.#reception.report(stats)
       this.#socket.send({ type: "stats", ...report })
       this.#emit("report", report)
     }, LOOK)
+  }
+
+  /**
+   * A network that is gone is noticed here seconds before ICE says so.
+   * @param {number} hush looks in a row at which nothing had come
+   */
+  #doubt(hush) {
+    if (hush === HUSH) this.#socket.check()
+    else if (hush > HUSH) this.#become("lost")
+    else if (hush === 0 && this.condition === "lost") this.#become("connected")
   }
 
   /** @param {Condition} condition */

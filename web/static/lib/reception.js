@@ -17,19 +17,21 @@ const NOTHING = { bytes: 0, packets: 0, lost: 0, frozen: 0, at: 0 }
 /** One connection's statistics: the server knows itself what it gets from us. */
 export class Reception {
   #before = NOTHING
-  #hush = { bytes: 0, looks: 0 }
+  #hush = { heard: 0, looks: 0 }
 
   /**
    * @param {RTCStatsReport} stats
-   * @returns {number} looks in a row at which nothing had come since the one before, not even reports
+   * @returns {number} looks in a row at which nothing had come since the one before, not even answers
+   *   to the connection's own checks, which come when nobody speaks, too
    */
   hush(stats) {
-    let bytes = 0
+    let heard = 0
     for (const entry of /** @type {Iterable<any>} */ (stats.values())) {
-      if (entry.type === "candidate-pair") bytes += entry.bytesReceived ?? 0
+      if (entry.type !== "candidate-pair") continue
+      heard += (entry.bytesReceived ?? 0) + (entry.responsesReceived ?? 0)
     }
-    const looks = bytes > this.#hush.bytes ? 0 : this.#hush.looks + 1
-    this.#hush = { bytes, looks }
+    const looks = heard > this.#hush.heard ? 0 : this.#hush.looks + 1
+    this.#hush = { heard, looks }
     return looks
   }
 

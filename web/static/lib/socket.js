@@ -37,6 +37,7 @@ export class Socket {
   #retry = 0
   #heartbeat = 0
   #doubt = 0
+  #doubted = 0 // until when an answer is waited for
   #hurry = () => this.check()
   #network = network?.type
   #moved = () => {
@@ -124,7 +125,10 @@ export class Socket {
   #ask(patience) {
     const asked = performance.now()
     this.send({ type: "ping", t: Math.round(asked) })
+    // The heartbeat must not give a line more time that was doubted a moment ago.
+    if (asked + patience > this.#doubted && this.#doubted > asked) return
     clearTimeout(this.#doubt)
+    this.#doubted = asked + patience
     this.#doubt = setTimeout(() => this.#heard < asked && this.#lose(), patience)
   }
 
@@ -139,6 +143,7 @@ export class Socket {
   #drop() {
     clearTimeout(this.#retry)
     clearTimeout(this.#doubt)
+    this.#doubted = 0
     clearInterval(this.#heartbeat)
     const socket = this.#socket
     this.#socket = null
@@ -148,6 +153,7 @@ export class Socket {
   /** @param {unknown} data */
   #receive(data) {
     this.#heard = performance.now()
+    this.#doubted = 0
     const message = typeof data === "string" ? JSON.parse(data) : null
     if (!message) return
     if (message.type === "welcome") this.#welcomed()
