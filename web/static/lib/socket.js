@@ -124,12 +124,13 @@ export class Socket {
    */
   #ask(patience) {
     const asked = performance.now()
-    this.send({ type: "ping", t: Math.round(asked) })
     // The heartbeat must not give a line more time that was doubted a moment ago.
-    if (asked + patience > this.#doubted && this.#doubted > asked) return
-    clearTimeout(this.#doubt)
-    this.#doubted = asked + patience
-    this.#doubt = setTimeout(() => this.#heard < asked && this.#lose(), patience)
+    if (this.#doubted < asked || this.#doubted > asked + patience) {
+      clearTimeout(this.#doubt)
+      this.#doubted = asked + patience
+      this.#doubt = setTimeout(() => this.#heard < asked && this.#lose(), patience)
+    }
+    this.send({ type: "ping", t: Math.round(asked) })
   }
 
   #lose() {
