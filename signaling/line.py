@@ -21,6 +21,9 @@ SETTLE_S = 1.4
 "Reports that come sooner after a cut still tell of the time before it."
 QUEUE_S = 0.12
 "A round trip this much above the shortest means that a queue builds up."
+LATE_S = 0.03
+DOUBTFUL_BPS = 600_000
+"Jitter makes browsers estimate too little: nothing below this is believed without other signs."
 STALE_S = 0.8
 "Video waiting longer than this for the line is skipped up to the next key frame."
 PACKET_BYTES = 1150
@@ -54,10 +57,10 @@ class Line:
         self._cut_at = -inf
         self._at: float | None = None
         self._missed: dict[tuple[int, int], float] = {}
-        self._count = 0
-        "Packets ever missed."
-        self._window: list[tuple[float, int, int]] = []
-        "The last two moments: when each began, bytes sent and packets missed before."
+        self._asked = self._count = 0
+        "Packets ever asked for, and those of them that count as missed."
+        self._window: list[tuple[float, int, int, int]] = []
+        "The last two moments: when each began, bytes sent, packets asked for and missed before."
         self._rates = [0.0]
         "Sent in the last updates."
         self._before = (0, 0)
@@ -82,24 +85,37 @@ class Line:
         """
         if not self._window or now - self._window[-1][0] > BURST_S:
             self._forget(now)
-            self._window = [*self._window[-1:], (now, sent, self._count)]
-        for sequence in sequences:  # each counts once, however often it is asked for
-            if (ssrc, sequence) not in self._missed and len(self._missed) < 4000:
-                self._missed[ssrc, sequence] = now
-                self._count += 1
-        began, octets, count = self._window[0]
+            self._window = [*self._window[-1:], (now, sent, self._asked, self._count)]
+        for sequence in sequences:
+            self._ask((ssrc, sequence), now)
+        began, octets, asked, count = self._window[0]
         packets = max(1.0, (sent - octets) / PACKET_BYTES)
         lost = self._count - count
+        if self._asked - asked > max(BURST_PACKETS, packets / 2):
+            return self._cut(now, min(THIN_BPS, self.bps))
         share = min(1.0, lost / packets)
         if lost < BURST_PACKETS or share < BURST_LOSS + self._own_loss:
             return False
         rate = max(*self._rates, (sent - octets) * 8 / max(BURST_S, now - began))
-        carried = min(self.bps, rate) * (1 - share)
-        return self._cut(now, min(THIN_BPS, self.bps) if share > 0.5 else carried)
+        return self._cut(now, min(self.bps, rate) * (1 - share))
+
+    def _ask(self, name: tuple[int, int], now: float) -> None:
+        """A packet is asked for: it counts when that happens again, and once.
+
+        The first time it may only be late, for packets overtake each other on the way.
+        """
+        first = self._missed.get(name)
+        if first is None:
+            if len(self._missed) < 4000:
+                self._missed[name] = now
+                self._asked += 1
+        elif now - first > LATE_S and first >= 0:
+            self._missed[name] = -now
+            self._count += 1
 
     def _forget(self, now: float) -> None:
         for name, when in list(self._missed.items()):
-            if now - when < 10:
+            if now - abs(when) < 10:
                 break
             del self._missed[name]
 
@@ -139,8 +155,8 @@ class Line:
         found, remb, sent_bps = inf, self._remb_bps, min(self._rates)
         busy = self.bps == inf or sent_bps > 0.8 * self.bps
         if remb is not None and (remb < 0.95 * sent_bps or (busy and remb < 1.1 * sent_bps)):
-            # A hiccup makes browsers estimate below what little was sent, a still screen say.
-            found = remb if self._troubled else max(remb, THIN_BPS)
+            sure = self._queues or self._loss > LOSS_HIGH + self._own_loss
+            found = remb if sure else max(remb, DOUBTFUL_BPS)
         if self._loss > LOSS_HIGH + self._own_loss:
             carried = min(self.bps, max(self._rates)) * (1 - self._loss)
             found = min(found, 0.9 * carried)
@@ -151,7 +167,8 @@ class Line:
     @property
     def _queues(self) -> bool:
         """Packets stand in a queue."""
-        return bool(self._trips) and self._trips[-1] > min(self._trips) + QUEUE_S
+        lately = sorted(self._trips[-3:])
+        return len(lately) == 3 and lately[1] > min(self._trips) + QUEUE_S
 
     @property
     def _troubled(self) -> bool:
