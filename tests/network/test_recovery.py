@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
 
 TOLD_S = 5.0
 BACK_S = 3.0
+MOVED_S = 4.0
+"On another network: the browser takes up to a second to find its new address."
 OPENED_S = 5.0
 "A browser that was just started needs its time for the page, camera and microphone."
 OUTAGE_S = 20.0
@@ -70,7 +72,7 @@ def test_from_wifi_to_mobile(call: Conversation, country: Land) -> None:
     began = now_ms()
     country.leave_wifi()
     # Until a moment later pictures may still arrive that were on the way.
-    assert call.back("on mobile data", began + 300) <= BACK_S
+    assert call.back("on mobile data", began + 300) <= MOVED_S
     assert call.customer.page.evaluate("wayOut()")["made"] > 1
 
 

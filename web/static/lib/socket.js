@@ -2,7 +2,7 @@
 
 const PATIENCE = 1500 // ms for a connection to open: a first packet that was lost comes again late
 const LONG_PATIENCE = 6 * 1000 // ms, each fourth try: for a very slow line
-const WAIT = 1000 // ms before a new try, at most: people wait for this when the network is back
+const WAIT = 600 // ms before a new try, at most: people wait for this when the network is back
 const LONG_WAIT = 10 * 1000 // ms, once it has been gone for long
 const LONG = 40 // tries
 const HEARTBEAT = 5 * 1000 // ms between pings
