@@ -28,6 +28,7 @@ from recordings import FileSigner, LocalStore, Recorder, new_dek, new_part_id
 from signaling import peer
 from signaling.room import EncodedFrame, Room
 from signaling.socket import Caller, Connection, Entry, Refused, serve
+from video_bank import collector
 from video_bank.tape import Tape
 
 KEY_FRAME_S = 5.0
@@ -167,6 +168,7 @@ async def run(options: argparse.Namespace) -> None:
     await site.start()
     port = runner.addresses[0][1]
     asking = asyncio.create_task(server.ask_for_key_frames())
+    collector.settle()
     print(json.dumps({"port": port}), flush=True)
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()

@@ -20,7 +20,7 @@ from aiohttp import web
 import signaling.socket
 from kyc.worker import Inference
 from signaling import forward, ice, peer
-from video_bank import demo
+from video_bank import collector, demo
 from video_bank.accounts import LOGIN, Accounts
 from video_bank.archive import Archive
 from video_bank.blobs import LocalBlobs
@@ -318,6 +318,7 @@ async def serve(config: Config) -> None:
             raise OperatorError(
                 f"cannot listen on {config.host}:{config.port}: {error.strerror}"
             ) from error
+        collector.settle()
         print(f"serving on {config.public_url}", flush=True)
         if config.demo:
             demo.announce(config, runner.app[DEMO_PEOPLE])
