@@ -38,6 +38,7 @@ def settle_on(core: int, *, realtime: bool) -> bool:
 
     Answers whether the kernel allowed the latter. Children inherit both.
     """
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # whoever began this may have one core
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[core % len(cores)]})
     if realtime:

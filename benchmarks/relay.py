@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Address = tuple[str, int]
-KNOT_S = 0.1
-"The delay wanders from one random value to the next in this time, so that order mostly holds."
+KNOT_S = 0.02
+"The delay wanders from one random value to the next in this time; order holds all the same."
 _CANDIDATE = re.compile(r"(a=candidate:\S+ \d+ udp \d+ )(\S+) (\d+)( typ host)", re.IGNORECASE)
 
 
@@ -44,7 +44,7 @@ class Lane:
         self._chance = random.Random(seed)
         self._knots = (self._chance.random(), self._chance.random())
         self._knot = 0
-        self._free_at = 0.0
+        self._free_at = self._last_at = 0.0
         self.carried = self.lost = self.overflowed = 0
 
     def leaves(self, size: int, now: float) -> float | None:
@@ -60,9 +60,10 @@ class Lane:
         self._free_at = out
         self.carried += 1
         delay = trouble.delay_s + 2 * trouble.jitter_s * self._wander(now)
+        self._last_at = max(self._last_at, out + delay)
         if chance.random() < trouble.reorder:
-            delay += trouble.jitter_s * chance.random()
-        return out + delay
+            return self._last_at + trouble.jitter_s * chance.random()
+        return self._last_at
 
     def _wander(self, now: float) -> float:
         knot, part = divmod(now / KNOT_S, 1)

@@ -78,7 +78,7 @@ def test_a_lane_is_the_same_each_time_and_does_what_it_says() -> None:
     delays = [way - at / 500 for at, way in enumerate(ways[0]) if way is not None]
     assert 0.04 < 1 - len(delays) / 5000 < 0.06
     assert 0.009 < min(delays) and max(delays) <= 0.161
-    assert 0.05 < sum(delays) / len(delays) < 0.07
+    assert 0.05 < sum(delays) / len(delays) < 0.1
 
 
 def test_a_narrow_lane_queues_and_then_drops() -> None:
