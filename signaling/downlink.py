@@ -28,7 +28,7 @@ HIGH_ABOVE_BPS = 600_000
 CALM_S = 10.0
 "A line must carry enough for so long before a viewer goes back to the high layer."
 CALM_MAX_S = 160.0
-PACE_BELOW_BPS = 1_500_000
+PACE_BELOW_BPS = 500_000
 "A larger share needs no pacing: the publisher is held to it."
 PACE_S = 0.015
 KEYFRAME_PATIENCE_S = 1.5
