@@ -56,7 +56,7 @@ def media(rows: list[Row]) -> str:
     """What calls cost."""
     heads = (
         "sessions", "recorded", "% of a core each", "Janus", "ratio", "latency p50 / p95 / p99 ms",
-        "lost", "frames dropped", "recorder's share", "MB each",
+        "lost", "frames dropped", "share of the recorder's threads", "MB each",
     )  # fmt: skip
     cells = []
     for row in rows:

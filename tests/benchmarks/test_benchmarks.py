@@ -147,3 +147,35 @@ async def test_a_relay_stands_in_the_servers_place() -> None:
         transport.close()
     between.close()
     await asyncio.sleep(0)
+
+
+def test_a_report_of_earlier_lines(tmp_path: Path) -> None:
+    ours = {
+        "benchmark": "media", "command": "media --sessions 2", "sessions": 2, "record": True,
+        "core_percent_per_session": 1.5, "latency_ms": {"p50": 1, "p95": 2, "p99": 3}, "lost": 0,
+        "mb_per_session": 2.5, "peer": {"core_percent_per_session": 1.2},
+        "ratio_cpu_per_session": 1.25,
+    }  # fmt: skip
+    case = dict.fromkeys(("frozen_percent", "longest_freeze_s", "alive_after_s"), 0.5)
+    case |= {"sound_percent": 99, "skew_ms": 20, "ok": False}
+    line = {"benchmark": "impaired", "command": "impaired", "cases": {"viewer_loss": case}}
+    rows = [
+        ours,
+        line,
+        {
+            "benchmark": "leak",
+            "command": "leak",
+            "calls": 5,
+            "growth": {"rss_mb": 0.2, "threads": 0},
+            "limit_mb": 10,
+        },
+    ]
+    lines = tmp_path / "lines"
+    lines.write_text("\n".join(json.dumps(row) for row in rows))
+    to = tmp_path / "reports" / "capacity.md"
+    command = [sys.executable, "-m", "benchmarks.report", "--lines", str(lines), "--to", str(to)]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=30)
+    text = to.read_text()
+    assert "| 2 | yes | 1.5 | 1.2 | 1.25 | 1 / 2 / 3 | 0 |" in text
+    assert "| viewer's: loss | 0.5 |" in text and "**no**" in text
+    assert "rss_mb +0.2, threads +0" in text and "python -m benchmarks.impaired" in text
