@@ -252,12 +252,9 @@ class Pacer:
         del self._queue[:sent]
 
     def spend(self, size: int, now: float) -> bool:
-        """Take room for a packet that goes past the queue; false if too much went already.
-
-        It goes on credit: what waits can wait on, what was lost holds up all after it.
-        """
+        """Take room for a packet that goes past the queue; false if there is none."""
         self._earn(now)
-        if self._credit < -4 * PACKET_BYTES:
+        if self._credit <= 0:
             return False
         self._credit -= size
         return True
