@@ -94,8 +94,9 @@ def _judged(
     """Figures and verdict. A moment is left at the start for the first key frame."""
     watch.finish()
     narrow = NARROW in (*case.publisher, *case.viewer)
-    alive = watch.alive_after(start, end)
-    frozen, longest = watch.freezes(start + (ALIVE_S if narrow else 1.0), end)
+    # pictures of the last moment are still on their way
+    alive = watch.alive_after(start, end - 1.0)
+    frozen, longest = watch.freezes(start + (ALIVE_S if narrow else 1.0), end - 1.0)
     heard = watch.heard(start + 1.0, end - 0.5)
     settled = watch.heard(start + ALIVE_S, end - 0.5) if end - start > 2 * ALIVE_S else None
     skews = [abs(skew) for skew in recorded.skews()]
