@@ -353,8 +353,8 @@ class Calls:
         self._enter(session, kind, **data)
 
     def _screen(self, session: str, participant: str, on: bool) -> None:
-        if not on and (call := self._calls.get(session)):
-            call.tape.screen_ended(participant)
+        if call := self._calls.get(session):
+            (call.tape.screen_began if on else call.tape.screen_ended)(participant)
         self._switched(session, "screen_shared" if on else "screen_ended", participant=participant)
 
     def _measured(self, session: str, participant: str, quality: Measure) -> None:

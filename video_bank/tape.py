@@ -66,6 +66,7 @@ class Tape:
         self._recorder = recorder
         self._streams: dict[Key, Stream] = {}
         self._labels: Counter[str] = Counter()
+        self._sharing: set[str] = set()
 
     def begin(self, participant: str, role: str) -> None:
         """Make a person's stream before the first frame, so that it has the lowest number."""
@@ -73,6 +74,8 @@ class Tape:
 
     def take(self, role: str, frame: Frame) -> None:
         """Write a frame of somebody who is there in this role."""
+        if frame.screen and frame.participant not in self._sharing:
+            return  # what was on its way when the share ended
         key = (frame.participant, role, frame.screen)
         stream = self._streams.get(key)
         if stream is None or _speaks_another(stream, frame):
@@ -85,8 +88,13 @@ class Tape:
             stream.number, frame.kind, frame.time_us, frame.data, frame.keyframe, codec
         )
 
+    def screen_began(self, participant: str) -> None:
+        """This person shares a screen: a stream of its own begins with the first frame."""
+        self._sharing.add(participant)
+
     def screen_ended(self, participant: str) -> None:
-        """The next time this person shares a screen, a new stream begins."""
+        """The share is over, and its stream too."""
+        self._sharing.discard(participant)
         for key in [key for key in self._streams if key[0] == participant and key[2]]:
             del self._streams[key]
 

@@ -86,7 +86,7 @@ def sees(height: int, mid: str) -> Callable[[dict[str, Any]], bool]:
 def flows(found: dict[str, Any]) -> bool:
     """Whether sound and pictures go on coming."""
     voice, picture = found["in"].get("audio 0", {}), found["in"].get("video 1", {})
-    return voice.get("packetsReceived", 0) > 50 and picture.get("framesDecoded", 0) > 20
+    return bool(voice.get("packetsReceived", 0) > 50 and picture.get("framesDecoded", 0) > 20)
 
 
 @pytest.mark.browser

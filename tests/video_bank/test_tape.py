@@ -53,8 +53,12 @@ def test_one_stream_for_each_person_each_share_and_each_codec() -> None:
     assert reel.labels[2:] == ["teller 2"]
     # A screen is shared twice.
     shared = Frame("t2", screen=True)
+    tape.screen_began("t2")
     take(tape, "teller", shared, shared)
     tape.screen_ended("t2")
+    take(tape, "teller", shared)  # late: it makes no stream of its own
+    assert reel.labels[3:] == ["teller screen"]
+    tape.screen_began("t2")
     take(tape, "teller", shared)
     assert reel.labels[3:] == ["teller screen", "teller screen 2"]
     # The customer comes back with a browser that speaks H264 only: sound goes where pictures go.

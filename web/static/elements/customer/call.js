@@ -21,8 +21,6 @@ const OPENING = 4 * 1000 // ms to wait for camera and microphone before entering
 const RING = 200 // ms of vibration: it is your turn
 const DONE = [60, 40, 90] // ms of vibration: a check has passed
 
-const PLACES = 5
-
 /** @typedef {import("../../lib/call.js").Person} Person */
 
 export class CallStep extends Step {
@@ -55,7 +53,6 @@ export class CallStep extends Step {
       socket: visit.socket,
       room: visit.session?.id ?? "",
       media: devices.stream,
-      places: PLACES,
     })
     this.#call = call
     until(

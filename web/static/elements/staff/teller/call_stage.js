@@ -14,8 +14,6 @@ import { WrapUp } from "./wrap_up.js"
 
 /** @typedef {import("../../../lib/call.js").Person} Person */
 
-const PLACES = 5
-
 class CallStage extends Live {
   sharing = new Sharing((on) => this.#shared(on))
   /** @type {import("../../../lib/socket.js").Socket|null} */
@@ -79,7 +77,7 @@ class CallStage extends Live {
     if (!this.#socket) return
     this.#session = session
     this.#calling = new AbortController()
-    const call = new Call({ socket: this.#socket, room: session, media, places: PLACES })
+    const call = new Call({ socket: this.#socket, room: session, media })
     this.#call = call
     this.#tools = new PeopleTools(session)
     void this.#tools.load()
