@@ -69,6 +69,7 @@ class Server:
         self._sessions: dict[str, Session] = {}
         self._opening = asyncio.Lock()
         self._failures: list[str] = []
+        self.ended = asyncio.Event()
 
     def app(self) -> web.Application:
         """The routes of the module's text."""
@@ -144,6 +145,7 @@ class Server:
 
     async def _end(self, request: web.Request) -> web.StreamResponse:
         session = self._sessions.pop(request.query["room"])
+        self.ended.set()
         await session.room.close()
         if session.recorder is None:
             return web.json_response({})
@@ -167,7 +169,7 @@ async def run(options: argparse.Namespace) -> None:
     site = web.TCPSite(runner, options.address, 0)
     await site.start()
     port = runner.addresses[0][1]
-    asking = asyncio.create_task(server.ask_for_key_frames())
+    asking = asyncio.gather(server.ask_for_key_frames(), collector.sweep(server.ended))
     collector.settle()
     print(json.dumps({"port": port}), flush=True)
     loop = asyncio.get_running_loop()

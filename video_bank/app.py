@@ -265,7 +265,13 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     await app[CALLS].recover()
     # Whoever waited has lost the socket too: the page has as long to come back as any other.
     app[GATE].expect((await app[SESSIONS].waiting_customers()).values())
-    watching = (app[CALLS].run(), app[GATE].run(), app[QUALITY].run(), app[SUPERVISION].run())
+    watching = (
+        app[CALLS].run(),
+        app[GATE].run(),
+        app[QUALITY].run(),
+        app[SUPERVISION].run(),
+        collector.sweep(app[CALLS].ended),
+    )
     async with contextlib.AsyncExitStack() as beside:
         for work in watching:
             await beside.enter_async_context(background(work))

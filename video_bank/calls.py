@@ -68,6 +68,8 @@ class Calls:
         self._addresses, self._relays = tuple(addresses), relays
         self._customer_gone_s, self._teller_gone_s = customer_gone_s, teller_gone_s
         self._announced = supervision == "announced"
+        self.ended = asyncio.Event()
+        "Set whenever a call is over; whoever waits for it clears it."
         self._calls: dict[str, Call] = {}
         self._opening: set[str] = set()
         "Sessions whose call is being prepared."
@@ -209,6 +211,7 @@ class Calls:
             await self._sessions.seal(call.session, sealed.pop("verdict"), **sealed)
         finally:
             self._calls.pop(call.session, None)
+            self.ended.set()
 
     async def leave(self, session: str) -> None:
         """The customer goes: out of the line, or out of the call."""
