@@ -203,8 +203,10 @@ class Calls:
         try:
             await self.checks.finish(call.session)
             await call.room.close()
-            with contextlib.suppress(Exception):  # the seal is worth more than the series
+            try:
                 await self._quality.finish(call.session)
+            except Exception:  # the seal is worth more than the series
+                log.exception("x quality of session %s was not kept whole", call.session)
             sealed = await self._archive.finish(
                 call.session, call.recorder, stopped=stopped, failed=call.recording_failed
             )
