@@ -23,7 +23,8 @@ def site(country: Land, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
+    """Ends with its file: while it lives no test with an event loop of its own can run."""
     with sync_playwright() as running:
         yield running
