@@ -12,6 +12,7 @@ from signaling.codecs import Codec
 from signaling.frames import Frame, MediaClock, Reorder, SenderClock
 from signaling.loss import LossBook
 from signaling.motion import Motion
+from signaling.padding import Padding
 from signaling.rate import QueueDelay, Throughput
 from signaling.rtp import RING_PACKETS, Packet, Ring, timestamp_delta
 from signaling.vp8 import Vp8Frames
@@ -107,6 +108,7 @@ class Layer:
         self._book = LossBook(self.codec.rate)
         self._ring = Ring()
         self._slots = self._ring.slots
+        self._padding: Padding | None = None
         self._queue = QueueDelay(self.codec.rate)
         self._timestamp = -1
         self._last_report: tuple[int, float] | None = None
@@ -144,6 +146,10 @@ class Layer:
         self.heard_at = packet.arrival
         self.octets += len(packet.data)
         if self._video:
+            if packet.end == packet.offset or self._padding is not None:
+                if not self._without_padding(packet):
+                    return
+                sequence = packet.sequence
             self._slots[sequence & RING_MASK] = packet
             if packet.timestamp != self._timestamp:
                 self._begin_frame(packet)
@@ -160,6 +166,22 @@ class Layer:
             viewer.forward(packet)
         if self.tap is not None:
             self.tap.push(packet)
+
+    def _without_padding(self, packet: Packet) -> bool:
+        """Number the packet as if there were no padding; false if it is to go no further."""
+        newest = self._book.expected == (packet.sequence + 1) & 0xFFFF
+        if packet.end == packet.offset and newest:
+            if self._padding is None:
+                self._padding = Padding(packet.sequence)
+            else:
+                self._padding.take(packet.sequence)
+            return False
+        if self._padding is not None:
+            number = self._padding.number(packet.sequence)
+            if number is None:
+                return False
+            packet.sequence = number
+        return True
 
     def _change_codec(self, packet: Packet) -> bool:
         """The browser sends another payload type from here on; false if it is none of ours."""

@@ -62,21 +62,22 @@ async def test_teller_never_comes_back(bank: Bank, branch: Branch) -> None:
     await branch.accept(teller, again)
 
 
-async def test_twenty_seconds_without_network(bank: Bank, branch: Branch) -> None:
+async def test_some_seconds_without_network(bank: Bank, branch: Branch) -> None:
+    """Longer ones are tried with real browsers and firewalls in tests/network."""
     teller, customer = await branch.teller(), await branch.customer()
     session = await branch.call(teller, customer)
     customer.lose_network()
     gone = time.monotonic()
     await teller.told("silence", participant=customer.id)
     lost = await entry(bank, session, "disconnected", participant=customer.id)
-    await asyncio.sleep(max(0.0, 20 - (time.monotonic() - gone)))
+    await asyncio.sleep(max(0.0, 8 - (time.monotonic() - gone)))
     await customer.come_back()
     assert (await customer.get("/api/visit"))["session"]["state"] == "talking"
     teller.heard.clear()
     await customer.enter(session)
     await customer.sees()
     back = await entry(bank, session, "reconnected", participant=customer.id)
-    assert back["media_time_us"] - lost["media_time_us"] > 14e6
+    assert back["media_time_us"] - lost["media_time_us"] > 2e6
     await teller.still_sees()
     await customer.post(f"/api/sessions/{session}/leave")
     assert await sealed(bank, session) == "ok"
