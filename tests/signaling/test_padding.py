@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from signaling.padding import KEPT, Padding
 from tests.signaling.test_rtp import packet
+from tests.signaling.test_stream import Clockwork, Wire, frames, give, uplink, viewer
 
 kinds = st.lists(st.sampled_from("mmmp"), min_size=1, max_size=60)
 "Media or padding."
@@ -61,6 +62,18 @@ def test_what_comes_too_late_is_told_from_what_does_not() -> None:
     assert padding.number(102 + KEPT) == 101
 
 
-def test_a_packet_of_padding_only() -> None:
-    one = packet(1, 0, b"")
-    assert one.end == one.offset
+def test_viewers_get_pictures_without_the_padding_between_them() -> None:
+    wire, later = Wire(), Clockwork()
+    source = uplink(wire, later)
+    screen = viewer(wire)
+    screen.attach(source, 0.0)
+    pictures = frames(100, 3) + frames(105, 3, key=-1)
+    padding = [packet(103, 6000, b"", at=0.1), packet(104, 6000, b"", at=0.1)]
+    for one in pictures[:3] + padding + pictures[3:]:
+        give(source, one)
+    assert [one.sequence for one in wire.rtp] == list(range(1000, 1006))
+    assert [one.payload for one in wire.rtp] == [one.payload for one in pictures]
+    first = wire.rtp[4]
+    screen.resend([1004], 1.0)
+    assert wire.rtp[-1].data == first.data, "sent again byte for byte"
+    assert not later.waiting, "nothing is missing"
