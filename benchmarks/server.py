@@ -180,6 +180,7 @@ async def run(options: argparse.Namespace) -> None:
     reader.start()
     await ended.wait()
     asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
     await server.close()
     await runner.cleanup()
 
