@@ -244,11 +244,8 @@ class Recorder:
         try:
             if self._failure is None:
                 return self._work()
-        except OSError as error:
-            self._failure = error
-        except Exception:
-            log.exception("%s: recording broke", self.name)
-            self._failure = OSError(errno.EIO, "recording broke")
+        except Exception as error:
+            self._failure = self._told(error)
         if self._syncing:
             return True  # another hand still has the file
         clerk.hand(self._fail)
@@ -278,8 +275,8 @@ class Recorder:
         try:
             self._writer.sync()
             self._head = head
-        except OSError as error:
-            self._failure = error
+        except Exception as error:
+            self._failure = self._told(error)
         finally:
             self._syncing = False
 
@@ -288,8 +285,8 @@ class Recorder:
         try:
             self._writer.finish(self._ending)
             self._head = Head(self._writer.signed, self._writer.chain.hex(), self._writer.time_us)
-        except OSError as error:
-            self._failure = error
+        except Exception as error:
+            self._failure = self._told(error)
             self._fail()
         else:
             self._tell(self._done.set_result, None)
@@ -328,6 +325,13 @@ class Recorder:
     def _extend(self, time_us: int) -> None:
         first, last = self._span or (time_us, time_us)
         self._span = min(first, time_us), max(last, time_us)
+
+    def _told(self, error: Exception) -> OSError:
+        """Whatever goes wrong ends the recording as a failure of the medium does, and aloud."""
+        if isinstance(error, OSError):
+            return error
+        log.error("%s: recording broke", self.name, exc_info=error)
+        return OSError(errno.EIO, "recording broke")
 
     def _fail(self) -> None:
         """End the part as well as can be, then say so."""

@@ -171,6 +171,23 @@ async def test_disk_full_ends_the_part_and_tells_once() -> None:
     assert WebmView(PartReader(store.open("p"), DEK), 1).read(0, 100).startswith(b"\x1a\x45")
 
 
+@pytest.mark.parametrize("step", ["finish", "sync", "sign"])
+async def test_what_nobody_expected_ends_the_recording_aloud(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    made, failures = await begin(MemoryStore())
+    monkeypatch.setattr(made._writer, step, break_down)
+    made.event(1_000, {"kind": "spoken"})
+    if step != "finish":
+        await until(lambda: failures)
+    async with asyncio.timeout(5):
+        sealed = await made.finish()
+    assert sealed.failure == "EIO" and [error.errno for error in failures] == [errno.EIO]
+
+
 async def test_without_any_room_the_part_waits_for_recovery() -> None:
     store = MemoryStore()
     store.options = {"fault": lambda size, data: 0 if size > 9000 else None, "reserve": 0}
