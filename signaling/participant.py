@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from signaling import messages
 from signaling.codecs import VideoCodec
@@ -20,8 +20,7 @@ log = logging.getLogger(__name__)
 KINDS: tuple[Kind, Kind] = ("audio", "video")
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedFrame:
+class EncodedFrame(NamedTuple):
     """One encoded frame of a participant, in order, as the browser's encoder made it."""
 
     participant: str
@@ -36,6 +35,8 @@ class EncodedFrame:
     "Decodable on its own (always true for Opus)."
     screen: bool = False
     "Of the shared screen, not of the camera."
+    level: int = 127
+    "Loudness of a sound, 0 (loudest) to 127 (silence, or unknown) in -dBov (RFC 6464)."
 
 
 Subscriber = Callable[[EncodedFrame], None]
@@ -134,13 +135,13 @@ class Participant:
         self, track: Track, uplink: Uplink, subscribers: list[Subscriber]
     ) -> Callable[[Frame, int], None]:
         kind: Kind = "audio" if track == "audio" else "video"
-        screen = track == "screen"
+        screen, main = track == "screen", uplink.main
 
         def give(frame: Frame, time_us: int) -> None:
             time_us = max(time_us, self.last_time_us.get(track, -1) + 1)
             self.last_time_us[track] = time_us
             encoded = EncodedFrame(
-                self.id, kind, uplink.codec, frame.data, time_us, frame.keyframe, screen
+                self.id, kind, uplink.codec, frame.data, time_us, frame.keyframe, screen, main.level
             )
             for subscriber in tuple(subscribers):
                 try:
