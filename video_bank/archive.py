@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ class Archive:
         self._trust = self._signer.trust()
         self.trust_path = keys / "trust.pem"
         self._kept: OrderedDict[tuple[str, int], WebmView] = OrderedDict()
+        self.on_sealed: Callable[[str], Awaitable[None]] | None = None
+        "Told of every part that was finished or closed, by its id, once the database has it."
 
     # -- writing --------------------------------------------------------------------------
 
@@ -122,6 +124,7 @@ class Archive:
                     verdict=verdict,
                 )
             )
+        await self._announce(sealed.part_id)
         return {
             "verdict": await self._worst(session),
             "part": sealed.part_id,
@@ -177,6 +180,11 @@ class Archive:
                     verdict=found["verdict"],
                 )
             )
+        await self._announce(part["id"])
+
+    async def _announce(self, part: str) -> None:
+        if self.on_sealed is not None:
+            await self.on_sealed(part)
 
     async def _close(self, part: RowMapping, cause: str) -> None:
         """State beside an unfinished part how far it goes; what cannot be vouched for stays so."""

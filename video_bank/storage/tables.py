@@ -234,7 +234,94 @@ parts = Table(
     Column("bytes", BigInteger),
     Column("duration_us", BigInteger),
     Column("verdict", String(32)),
+    Column("product_class", String(64), nullable=False, server_default="default"),
+    Column("kept_until", BigInteger),  # known once it is sealed
+    Column("erased_at", BigInteger),
+    Column("erasure_id", ForeignKey("erasures.id")),
     UniqueConstraint("session_id", "number"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("session_id", ForeignKey("sessions.id"), nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("placed_by", ForeignKey("staff.id"), nullable=False),
+    Column("placed_at", BigInteger, nullable=False),
+    Column("lifted_by", ForeignKey("staff.id")),
+    Column("lifted_at", BigInteger),
+    Column("lift_reason", Text),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", ForeignKey("staff.id")),  # none: the nightly job
+    Column("reason", Text, nullable=False),
+    Column("sessions", JSON, nullable=False),
+    Column("parts", JSON, nullable=False),  # [{part_id, chain, session, records, bytes}]
+    Column("keks", JSON, nullable=False),  # destroyed with it
+    Column("certificate", Text, nullable=False),  # canonical JSON, signed
+)
+
+leaves = Table(
+    "leaves",
+    metadata,
+    Column("day", String(10), primary_key=True),  # YYYY-MM-DD, UTC
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("part_id", ForeignKey("parts.id"), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("day", String(10), nullable=False, index=True),
+    Column("size", Integer, nullable=False),
+    Column("root", String(64), nullable=False),
+    Column("signed", Text, nullable=False),  # the checkpoint with its signature
+    Column("at", BigInteger, nullable=False),
+    Column("token", LargeBinary),
+    Column("authority", String(256)),
+    Column("stamped_at", BigInteger),
+    Column("test_authority", Boolean, nullable=False, default=False),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("session_id", ForeignKey("sessions.id"), nullable=False, index=True),
+    Column("asked_by", ForeignKey("staff.id"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("decided_by", ForeignKey("staff.id")),
+    Column("decided_at", BigInteger),
+    Column("verdict", String(16)),  # approved | refused
+    Column("decision_reason", Text),
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("session_id", ForeignKey("sessions.id"), nullable=False, index=True),
+    Column("asked_by", ForeignKey("staff.id"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),  # waiting | working | done | failed | stopped
+    Column("progress", Float, nullable=False, default=0.0),
+    Column("path", Text),
+    Column("bytes", BigInteger),
+    Column("sha256", String(64)),
+    Column("failure", Text),
+    Column("ended_at", BigInteger),
 )
 
 timeline = Table(
