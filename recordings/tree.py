@@ -1,0 +1,136 @@
+"""Merkle tree hashing and proofs (RFC 9162, section 2.1): pure functions over hashes.
+
+A tree is given by the list of its leaf hashes, 32 bytes each, in the order in which they were
+added. Proofs are lists of hashes, from the leaf's neighbour up. Nothing is kept between calls: the
+tree of a day has some thousands of leaves, and its root takes milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from hmac import compare_digest
+
+HASH = 32
+
+# Section 2.1.1: the first byte keeps leaves and inner nodes apart, so that no leaf's data can pass
+# for two hashes.
+_LEAF, _NODE = b"\0", b"\1"
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """Hash of one entry."""
+    return sha256(_LEAF + data).digest()
+
+
+def part_leaf(part_id: str, chain: str) -> bytes:
+    """Leaf hash of a sealed part: its id (16 bytes) and its chain value (FORMAT.md), both given in
+    hexadecimal. `ValueError` if they are not."""
+    data = bytes.fromhex(part_id) + bytes.fromhex(chain)
+    if len(data) != 16 + HASH:
+        raise ValueError("a part id has 16 bytes and a chain value 32")
+    return leaf_hash(data)
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """Hash of the whole tree; of an empty one, the hash of nothing."""
+    if not leaves:
+        return sha256().digest()
+    level = list(leaves)
+    # Pairing level by level and carrying an odd last one up gives the same tree as splitting at
+    # the largest power of two, without recursion.
+    while len(level) > 1:
+        pairs = [_node(left, right) for left, right in zip(level[::2], level[1::2], strict=False)]
+        level = pairs + level[len(pairs) * 2 :]
+    return level[0]
+
+
+def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """What shows that the leaf at `index` is in the tree (section 2.1.3.1)."""
+    if not 0 <= index < len(leaves):
+        raise IndexError(f"leaf {index} of {len(leaves)}")
+    if len(leaves) == 1:
+        return []
+    split = _split(len(leaves))
+    if index < split:
+        return [*inclusion_proof(leaves[:split], index), root(leaves[split:])]
+    return [*inclusion_proof(leaves[split:], index - split), root(leaves[:split])]
+
+
+def verify_inclusion(
+    leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
+) -> bool:
+    """Is `leaf` the one at `index` of the tree with `size` leaves and this root? (2.1.3.2)"""
+    if not 0 <= index < size or not _are_hashes(leaf, root, *proof):
+        return False
+    place, last, node = index, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            node = _node(sibling, node)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            node = _node(node, sibling)
+        place, last = place >> 1, last >> 1
+    return last == 0 and compare_digest(node, root)
+
+
+def consistency_proof(leaves: Sequence[bytes], first: int) -> list[bytes]:
+    """What shows that the tree of the first `first` leaves only grew into this one (2.1.4.1)."""
+    if not 0 < first <= len(leaves):
+        raise IndexError(f"{first} of {len(leaves)} leaves")
+    return _subproof(leaves, first, whole=True)
+
+
+def _subproof(leaves: Sequence[bytes], first: int, *, whole: bool) -> list[bytes]:
+    if first == len(leaves):
+        # `whole`: this very node is the earlier root, which the verifier has.
+        return [] if whole else [root(leaves)]
+    split = _split(len(leaves))
+    if first <= split:
+        return [*_subproof(leaves[:split], first, whole=whole), root(leaves[split:])]
+    return [*_subproof(leaves[split:], first - split, whole=False), root(leaves[:split])]
+
+
+def verify_consistency(
+    first: int, second: int, first_root: bytes, second_root: bytes, proof: Sequence[bytes]
+) -> bool:
+    """Is the tree of `second` leaves an extension of the one of `first` leaves? (2.1.4.2)"""
+    if not 0 < first <= second or not _are_hashes(first_root, second_root, *proof):
+        return False
+    if first == second:
+        return not proof and compare_digest(first_root, second_root)
+    # A whole earlier tree is a node of the later one, and the proof begins with its neighbour.
+    path = [first_root, *proof] if first & (first - 1) == 0 else list(proof)
+    if not path:
+        return False
+    place, last = first - 1, second - 1
+    while place & 1:
+        place, last = place >> 1, last >> 1
+    before = after = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            before, after = _node(sibling, before), _node(sibling, after)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            after = _node(after, sibling)
+        place, last = place >> 1, last >> 1
+    return last == 0 and compare_digest(before, first_root) and compare_digest(after, second_root)
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return sha256(_NODE + left + right).digest()
+
+
+def _split(size: int) -> int:
+    """The largest power of two smaller than `size`."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def _are_hashes(*values: bytes) -> bool:
+    return all(len(value) == HASH for value in values)
