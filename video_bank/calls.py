@@ -203,6 +203,7 @@ class Calls:
         try:
             await self.checks.finish(call.session)
             await call.room.close()
+            call.tape.finish()
             try:
                 await self._quality.finish(call.session)
             except Exception:  # the seal is worth more than the series

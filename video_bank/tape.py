@@ -2,15 +2,25 @@
 
 One stream for each person's camera and microphone, over all reconnects, and one for each time a
 screen is shared.  A stream speaks one video codec: when the codec changes, a new one begins.
+
+How loud everybody spoke goes beside it, as events of the kind ``levels``: the waveform of a replay
+is drawn from them without opening an hour of sound.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Codec = Literal["vp8", "h264"]
 Key = tuple[str, str, bool]
 "Person, role, screen."
+STEP_MS = 200
+"One value of loudness for so long: a syllable."
+STEPS = 50
+"Values in one event: one is written each ten seconds of sound."
+SILENCE = 127
+"In -dBov (RFC 6464); also what a browser says that does not measure."
 
 
 class Frame(Protocol):
@@ -30,6 +40,8 @@ class Frame(Protocol):
     def keyframe(self) -> bool: ...
     @property
     def screen(self) -> bool: ...
+    @property
+    def level(self) -> int: ...
 
 
 class Recorder(Protocol):
@@ -49,6 +61,9 @@ class Recorder(Protocol):
     ) -> None:
         """The stream's next frame; ``codec`` of its pictures."""
 
+    def event(self, time_us: int, body: Mapping[str, object]) -> None:
+        """Something that happened."""
+
 
 @dataclass
 class Stream:
@@ -57,6 +72,12 @@ class Stream:
     number: int
     codec: str | None = None
     "Of its pictures; None before the first."
+    first: int = 0
+    "Step of the media time at which the loudness below begins."
+    loudest: list[int] = field(default_factory=list)
+    "Of each step since then, not yet written, in -dBov."
+    heard_us: int = 0
+    "Media time of the newest sound."
 
 
 class Tape:
@@ -79,10 +100,14 @@ class Tape:
         key = (frame.participant, role, frame.screen)
         stream = self._streams.get(key)
         if stream is None or _speaks_another(stream, frame):
+            if stream is not None:
+                self._note(stream)
             stream = self._open(f"{role} screen" if frame.screen else role)
             self._streams[key] = stream
         if frame.kind == "video":
             stream.codec = frame.codec
+        else:
+            self._hear(stream, frame)
         codec: Codec = "h264" if frame.codec == "h264" else "vp8"
         self._recorder.frame(
             stream.number, frame.kind, frame.time_us, frame.data, frame.keyframe, codec
@@ -96,7 +121,40 @@ class Tape:
         """The share is over, and its stream too."""
         self._sharing.discard(participant)
         for key in [key for key in self._streams if key[0] == participant and key[2]]:
-            del self._streams[key]
+            self._note(self._streams.pop(key))
+
+    def finish(self) -> None:
+        """Write down what was heard last; the recorder ends next."""
+        for stream in self._streams.values():
+            self._note(stream)
+
+    def _hear(self, stream: Stream, frame: Frame) -> None:
+        step = frame.time_us // (STEP_MS * 1000)
+        if step >= stream.first + STEPS:
+            self._note(stream)
+        if not stream.loudest:
+            stream.first = step
+        place = step - stream.first
+        if place < 0:
+            return  # late, and its step is written down already
+        silent = place + 1 - len(stream.loudest)
+        stream.loudest += [SILENCE] * silent
+        stream.loudest[place] = min(stream.loudest[place], frame.level)
+        stream.heard_us = frame.time_us
+
+    def _note(self, stream: Stream) -> None:
+        """An event of the loudness so far; where nothing was heard, there is none."""
+        values, stream.loudest = stream.loudest, []
+        if min(values, default=SILENCE) == SILENCE:
+            return
+        body = {
+            "kind": "levels",
+            "stream": stream.number,
+            "from_us": stream.first * STEP_MS * 1000,
+            "step_ms": STEP_MS,
+            "values": values,
+        }
+        self._recorder.event(stream.heard_us, body)
 
     def _open(self, label: str) -> Stream:
         self._labels[label] += 1
