@@ -3,7 +3,7 @@
 from .closing import Closing
 from .container import Ending, PartReader
 from .errors import Damaged, KeyUnavailable, RecordingError, RecoveryRefused
-from .keys import FileSigner, Keyring, Signer, Trust, new_dek, new_part_id
+from .keys import FileKeyring, FileSigner, Keyring, Signer, Trust, new_dek, new_part_id
 from .recorder import Head, Recorder, Sealed
 from .recovery import recover
 from .replay import Event, StreamInfo, WebmView, events, streams
@@ -16,6 +16,7 @@ __all__ = [
     "Damaged",
     "Ending",
     "Event",
+    "FileKeyring",
     "FileSigner",
     "Head",
     "KeyUnavailable",

@@ -166,43 +166,113 @@ class FileSigner:
         return Trust([self._key.public_key()])
 
 
-class Keyring:
-    """Key-encryption keys in one file of mode 0600: one per tenant and month.
+class Keyring(Protocol):
+    """Key-encryption keys (KEKs): for each tenant and month one, or after renewals several.
 
-    Destroying a month's key makes everything wrapped with it unreadable for good. The name of a
-    destroyed key stays, so that the key can't come back under it unnoticed.
+    A month is the one in which what its key wraps may be erased, so destroying the key then makes
+    every copy of it unreadable for good, old backups of the wrapped keys included. A destroyed
+    key's name stays known: no key ever comes back under it unnoticed. Called from threads.
     """
+
+    name: str
+    """What keeps the keys, for certificates: `file`, `pkcs11`."""
+
+    def kek(self, tenant: str, month: str) -> str:
+        """Id of the newest key for `tenant` and `month` (`2026-11`), made when there is none.
+
+        `KeyUnavailable` if it was destroyed, `ValueError` for what is no tenant or month.
+        """
+
+    def renew(self, tenant: str, month: str) -> str:
+        """Id of a further key for the month, from now on its newest."""
+
+    def keks(self) -> list[str]:
+        """Ids of all keys that can still unwrap, sorted."""
+
+    def wrap(self, dek: bytes, kek_id: str) -> bytes:
+        """`dek` under the key `kek_id` (AES key wrap, RFC 3394)."""
+
+    def unwrap(self, kek_id: str, wrapped: bytes) -> bytes:
+        """The data key again; `KeyUnavailable` if `kek_id` is unknown, destroyed or not its key."""
+
+    def destroy(self, kek_id: str) -> None:
+        """Make everything wrapped with `kek_id` unreadable, for good.
+
+        `KeyUnavailable` if there never was such a key; nothing happens to a destroyed one.
+        """
+
+
+def kek_name(tenant: str, month: str, generation: int = 1) -> str:
+    """`bank/2026-11`, renewed `bank/2026-11.2`; `ValueError` for what is no tenant or month."""
+    months = re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month)
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", tenant) or not months:
+        raise ValueError("a tenant is letters, digits, _ -, and a month is YYYY-MM")
+    return f"{tenant}/{month}" + (f".{generation}" if generation > 1 else "")
+
+
+def kek_parts(kek_id: str) -> tuple[str, str, int]:
+    """Tenant, month and generation of a key's id; `ValueError` if it is none."""
+    tenant, _, rest = kek_id.partition("/")
+    month, _, generation = rest.partition(".")
+    number = int(generation or 1)
+    if kek_name(tenant, month, number) != kek_id:
+        raise ValueError(f"not the id of a key: {kek_id!r}")
+    return tenant, month, number
+
+
+def newest(kek_ids: Iterable[str], tenant: str, month: str) -> int:
+    """Generation of the newest key for the month among `kek_ids`; 0 if there is none."""
+    known = (kek_parts(each) for each in kek_ids)
+    return max((number for *place, number in known if place == [tenant, month]), default=0)
+
+
+class FileKeyring:
+    """Keys in one file of mode 0600.
+
+    Destroying a key replaces the file; that the medium forgets the old one, and that no copy of
+    it is kept longer than the promise to erase, is up to whoever runs it. A token keeps its own
+    (:class:`recordings.pkcs11.Pkcs11Keyring`).
+    """
+
+    name = "file"
 
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def kek(self, tenant: str, month: str) -> str:
-        """Id of the key for `tenant` and `month` (`2026-11`), made when there is none."""
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", tenant) or not re.fullmatch(r"\d{4}-\d\d", month):
-            raise ValueError("a tenant is letters, digits, . _ -, and a month is YYYY-MM")
-        kek_id = f"{tenant}/{month}"
+        kek_name(tenant, month)
         with self._locked():
             keys = self._read()
+            kek_id = kek_name(tenant, month, max(newest(keys, tenant, month), 1))
             if kek_id not in keys:
                 self._write({**keys, kek_id: os.urandom(32).hex()})
             elif keys[kek_id] is None:
                 raise KeyUnavailable(f"{kek_id} was destroyed")
         return kek_id
 
+    def renew(self, tenant: str, month: str) -> str:
+        kek_name(tenant, month)
+        with self._locked():
+            keys = self._read()
+            kek_id = kek_name(tenant, month, newest(keys, tenant, month) + 1)
+            self._write({**keys, kek_id: os.urandom(32).hex()})
+        return kek_id
+
+    def keks(self) -> list[str]:
+        with self._locked():
+            return sorted(kek_id for kek_id, key in self._read().items() if key is not None)
+
     def wrap(self, dek: bytes, kek_id: str) -> bytes:
-        """`dek` under the key `kek_id` (AES key wrap, RFC 3394)."""
         return aes_key_wrap(self._key(kek_id), dek)
 
     def unwrap(self, kek_id: str, wrapped: bytes) -> bytes:
-        """The data key again; `KeyUnavailable` if `kek_id` is unknown, destroyed or not its key."""
         try:
             return aes_key_unwrap(self._key(kek_id), wrapped)
         except (InvalidUnwrap, ValueError) as error:
             raise KeyUnavailable(f"{kek_id} does not unwrap this") from error
 
     def destroy(self, kek_id: str) -> None:
-        """Make everything wrapped with `kek_id` unreadable, for good."""
         with self._locked():
             keys = self._read()
             if kek_id not in keys:

@@ -136,6 +136,7 @@ if [ "$mode" = test ]; then
     command -v chromium >/dev/null || missing="$missing chromium"
     command -v firefox-esr >/dev/null || missing="$missing firefox-esr"
     command -v turnserver >/dev/null || missing="$missing coturn"
+    command -v softhsm2-util >/dev/null || missing="$missing softhsm2"
     command -v nft >/dev/null || missing="$missing nftables"
     dpkg -s fonts-noto-cjk >/dev/null 2>&1 || missing="$missing fonts-noto-cjk"
     # shellcheck disable=SC2086

@@ -16,7 +16,7 @@ from sqlalchemy import RowMapping, Select, delete, insert, select, update
 
 from recordings.container import Ending, PartReader
 from recordings.errors import Damaged, KeyUnavailable, RecoveryRefused
-from recordings.keys import FileSigner, Keyring, new_dek, new_part_id
+from recordings.keys import FileKeyring, FileSigner, new_dek, new_part_id
 from recordings.recorder import Recorder
 from recordings.recovery import recover
 from recordings.replay import WebmView, streams
@@ -41,7 +41,7 @@ class Archive:
         self._db = db
         self.store = LocalStore(directory)
         self._signer = FileSigner.load_or_create(keys)
-        self._keyring = Keyring(keys / "recordings.keyring")
+        self._keyring = FileKeyring(keys / "recordings.keyring")
         self._trust = self._signer.trust()
         self.trust_path = keys / "trust.pem"
         self._kept: OrderedDict[tuple[str, int], WebmView] = OrderedDict()
