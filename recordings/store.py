@@ -9,6 +9,7 @@ import os
 import re
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -16,6 +17,16 @@ RESERVE = 8 * 1024 * 1024
 """Bytes kept free on the medium for each part being written: an INDEX and FINAL always fit."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What the medium itself shall hold against whoever asks it to delete an object."""
+
+    until_us: int | None = None
+    """Not before this time (µs since 1970); None: no such time is known."""
+    hold: bool = False
+    """Not as long as this stands, whatever the time (legal hold)."""
 
 
 class Sink(Protocol):
@@ -61,8 +72,17 @@ class Store(Protocol):
     def put(self, name: str, data: bytes) -> None:
         """Keep a small object whole or not at all; `FileExistsError` if the name is taken."""
 
+    def delete(self, name: str) -> None:
+        """Delete every copy; none is fine, too. `PermissionError` if the medium has it locked."""
+
+    def guard(self, name: str, lock: Lock) -> None:
+        """Have the medium refuse to delete it, as far as it can."""
+
     def names(self) -> list[str]:
         """All names, sorted."""
+
+    def where(self, name: str) -> str:
+        """Where people find it: a path, or an address such as `s3://bucket/name`."""
 
 
 def read_all(store: Store, name: str, limit: int = 1 << 20) -> bytes | None:
@@ -79,9 +99,7 @@ class LocalSink:
     """Appends to a file that this process made and holds locked."""
 
     def __init__(self, path: Path, reserve: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o600)
+        self._fd = _new_file(path, os.O_APPEND)
         self._reserve: int | None = None
         self._missing = b""
         try:
@@ -187,7 +205,6 @@ class LocalStore:
 
     def put(self, name: str, data: bytes) -> None:
         path = self.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.new")
         with _exclusive(temporary) as fd:
             if os.write(fd, data) != len(data):
@@ -196,6 +213,21 @@ class LocalStore:
             os.link(temporary, path)
         _sync_directory(path.parent)
 
+    def delete(self, name: str) -> None:
+        path = self.path(name)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            _sync_directory(path.parent)
+        if path.parent != self.directory:
+            with contextlib.suppress(OSError):  # it holds other parts, or is gone
+                path.parent.rmdir()
+
+    def guard(self, name: str, lock: Lock) -> None:
+        """Nothing: a directory knows no lock that its owner could not lift."""
+
+    def where(self, name: str) -> str:
+        return str(self.path(name).absolute())
+
     def names(self) -> list[str]:
         if not self.directory.is_dir():
             return []
@@ -203,10 +235,22 @@ class LocalStore:
         return sorted(str(f.relative_to(self.directory)) for f in files)
 
 
+def _new_file(path: Path, flags: int = 0) -> int:
+    """Descriptor of a file that was not there, in a directory that may not have been either."""
+    flags |= os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        # Just now the directory went with its last part; with a new one in it, it stays.
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(path, flags, 0o600)
+
+
 @contextlib.contextmanager
 def _exclusive(path: Path) -> Iterator[int]:
     """A new file that is gone afterwards."""
-    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    fd = _new_file(path)
     try:
         yield fd
     finally:
@@ -223,7 +267,7 @@ def _reserved_space(directory: Path, size: int) -> int | None:
     if not size:
         return None
     path = directory / f".reserve-{os.getpid()}-{os.urandom(8).hex()}"
-    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    fd = _new_file(path)
     path.unlink()
     try:
         os.posix_fallocate(fd, 0, size)

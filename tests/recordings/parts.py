@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recordings.container import Flag, PartWriter, Record, Type
 from recordings.keys import FileSigner
+from recordings.store import Lock
 
 DEK = sha256(b"test data key").digest()
 SIGNER = FileSigner(Ed25519PrivateKey.from_private_bytes(sha256(b"test signer").digest()))
@@ -118,8 +119,17 @@ class MemoryStore:
             raise FileExistsError(name)
         self.parts[name] = data
 
+    def delete(self, name: str) -> None:
+        self.parts.pop(name, None)
+
+    def guard(self, name: str, lock: Lock) -> None:
+        pass
+
     def names(self) -> list[str]:
         return sorted(self.parts)
+
+    def where(self, name: str) -> str:
+        return f"memory:{name}"
 
 
 class Wall:
