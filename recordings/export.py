@@ -47,6 +47,8 @@ TICK_SAMPLES = RATE // FPS
 LONGEST_US = 12 * 3600 * 1_000_000
 """No session lasts longer; a damaged time must not make a video that fills the disk."""
 TELL_S = 0.5
+NEAR_US = 30_000_000
+"""Two clocks that say the same up to this much are one; setting up a call takes some of it."""
 NICENESS = 15
 JOB_LIMIT = 1 << 20
 ALWAYS = ("customer", "teller")
@@ -106,9 +108,15 @@ def render(
     `format`: "mp4" is H.264 with AAC, "mkv" VP8 with Opus; None is the first one that the
     installed encoders can make. `NothingRecorded` if there is nothing to show.
     """
-    tracks = [track for each in footage for track in _playouts(each.reader)]
-    if not tracks:
+    footage = sorted(footage, key=lambda each: int(each.reader.preamble.header["part"]))
+    by_part = [_playouts(each.reader) for each in footage]
+    if not any(by_part):
         raise NothingRecorded("no part has a stream")
+    shifts = _shifts(footage, by_part)
+    for some, shift_us in zip(by_part, shifts, strict=True):
+        for track in some:
+            track.move(shift_us)
+    tracks = [track for some in by_part for track in some]
     start_us = min(track.start_us for track in tracks) // TICK_US * TICK_US
     end_us = max(track.end_us for track in tracks)
     if end_us - start_us > LONGEST_US:
@@ -116,7 +124,7 @@ def render(
     kind: Format = format or ("mp4" if _h264() else "mkv")
     file = out.with_name(f"{out.name}.{kind}")
     stage = Stage(width, height, names)
-    clock = _Clock(footage, session, offset_min)
+    clock = _Clock(footage, shifts, session, offset_min)
     try:
         with _Film(file, kind, stage) as film:
             ticks = -(-(end_us - start_us) // TICK_US)
@@ -145,6 +153,20 @@ def _playouts(reader: PartReader) -> list[Playout]:
         with contextlib.suppress(Damaged):
             found.append(Playout(reader, each.number, each.label))
     return found
+
+
+def _shifts(footage: Sequence[Footage], tracks: Sequence[Sequence[Playout]]) -> list[int]:
+    """What is added to each part's media times. Normally nothing; if the clock of a part began
+    anew, the part stands where it stood by the wall clock, never over the part before."""
+    shifts: list[int] = []
+    end_us, first_created = 0, int(footage[0].reader.preamble.header["created"])
+    for each, mine in zip(footage, tracks, strict=True):
+        since_us = int(each.reader.preamble.header["created"]) - first_created
+        start_us = min((track.start_us for track in mine), default=end_us)
+        anew = start_us < end_us or start_us + NEAR_US < since_us
+        shifts.append(max(end_us - start_us, since_us) if anew and shifts else 0)
+        end_us = max([end_us, *(track.end_us + shifts[-1] for track in mine)])
+    return shifts
 
 
 def _draw(stage: Stage, tracks: Sequence[Playout], at_us: int) -> None:
@@ -193,17 +215,19 @@ def _mix(tracks: Sequence[Playout], at_us: int) -> av.AudioFrame:
 class _Clock:
     """What the line above the pictures says."""
 
-    def __init__(self, footage: Sequence[Footage], session: str, offset_min: int) -> None:
+    def __init__(
+        self, footage: Sequence[Footage], shifts: Sequence[int], session: str, offset_min: int
+    ) -> None:
         self._zones = timezone(timedelta(minutes=offset_min))
         sign, minutes = "+-"[offset_min < 0], abs(offset_min)
         self._zone = f"UTC{sign}{minutes // 60:02d}:{minutes % 60:02d}"
         self._session = session
         starts = []
-        for each in footage:
+        for each, shift_us in zip(footage, shifts, strict=True):
             times = [one.start_us for one in streams(each.reader)]
             wall = signed_wall_us(each) if each.wall_us is None else each.wall_us
             if times and wall is not None:
-                starts.append((min(times), wall))
+                starts.append((min(times) + shift_us, wall - shift_us))
         self._starts = sorted(starts)
         """(first media time of a part, wall clock at media time 0 by that part)"""
 

@@ -39,6 +39,7 @@ class Playout:
         self.label = label
         self.start_us = self._clusters[0].time_us
         self.end_us = _end_us(reader, self._clusters[-1])
+        self._shift_us = 0
         self.unreadable = 0
         """Records that are not what was sealed."""
         self._pictures: deque[matroska.Block] = deque()
@@ -52,21 +53,30 @@ class Playout:
         """Decoded sound: (number of the first sample since media time 0, samples)."""
         self._next_sample = 0
 
+    def move(self, shift_us: int) -> None:
+        """Lie later by so much, before anything is looked at: parts share one time line."""
+        self._shift_us += shift_us
+        self.start_us += shift_us
+        self.end_us += shift_us
+
     def runs(self, at_us: int) -> bool:
         """Was the stream being written at this time?"""
         return self.start_us <= at_us < self.end_us
 
     def picture(self, at_us: int) -> av.VideoFrame | None:
         """What was to be seen at `at_us`: the same object for as long as it is the same picture."""
+        runs = self.runs(at_us)
+        at_us -= self._shift_us
         self._read(at_us)
         while self._pictures and self._pictures[0].time_ms * 1000 <= at_us:
             self._see(self._pictures.popleft())
-        if self._frame is None or not self.runs(at_us) or at_us - self._frame_us > HOLD_US:
+        if self._frame is None or not runs or at_us - self._frame_us > HOLD_US:
             return None
         return self._frame
 
     def add_sound(self, mix: Samples, first: int) -> None:
         """Add what was to be heard to `mix`, whose first sample is number `first`."""
+        first -= self._shift_us * RATE // 1_000_000
         end = first + len(mix)
         self._read(end * 1_000_000 // RATE)
         while self._sounds and _sample_at(self._sounds[0]) < end:

@@ -142,10 +142,10 @@ def test_the_clock_runs_on_every_frame(duet: Path, tmp_path: Path) -> None:
 
 
 def test_what_the_clock_says(duet: Path) -> None:
-    clock = _Clock([footage(duet, WALL)], "S-1", 480)
+    clock = _Clock([footage(duet, WALL)], [0], "S-1", 480)
     said = clock.line(3_723_004_000)
     assert said == ("2026-11-18 12:08:43.0 UTC   11-18 20:08:43 UTC+08:00   +01:02:03.004   S-1")
-    assert "UTC-03:30" in _Clock([footage(duet, WALL)], "S-1", -210).line(0)
+    assert "UTC-03:30" in _Clock([footage(duet, WALL)], [0], "S-1", -210).line(0)
     zero = signed_wall_us(footage(duet))
     assert zero is not None and 0 <= zero - WALL <= 500_000
 
@@ -165,6 +165,17 @@ def test_two_parts_lie_on_one_clock(tmp_path: Path) -> None:
     ]
     dark = [at for at, luma in frames(film) if np.median(luma[40:140, 260:380]) < 25]
     assert min(dark) == pytest.approx(1.0, abs=0.1) and max(dark) == pytest.approx(3.0, abs=0.1)
+
+
+def test_a_clock_that_began_anew(tmp_path: Path) -> None:
+    first, second = tmp_path / "001.vbr", tmp_path / "002.vbr"
+    chain = record(first, {"customer": take(1.0, 0.5)})
+    previous = {"part_id": "00112233445566778899aabbccddeeff", "chain": chain}
+    again = take(1.0, 0.5)
+    record(second, {"customer": again}, part=2, part_id="11" * 16, previous=previous)
+    rendered = made(tmp_path, second, first)
+    heard = beeps(tmp_path / rendered.file)
+    assert len(heard) == 2 and 0.9 <= heard[1] - heard[0] <= 1.2
 
 
 def test_a_record_that_was_altered_is_left_out(duet: Path, tmp_path: Path) -> None:
