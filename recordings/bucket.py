@@ -68,8 +68,8 @@ class BucketError(OSError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
-        """`unreachable`, `busy`, `refused`, `no_bucket`, `locked`, `differs` (another object has the
-        name), `stale` (an upload must be begun anew), `past_end`, `stopped` or `failed`."""
+        """`unreachable`, `busy`, `refused`, `no_bucket`, `locked`, `differs` (another object has
+        the name), `stale` (an upload must be begun anew), `past_end`, `stopped` or `failed`."""
 
 
 class Locked(BucketError, PermissionError):
@@ -152,9 +152,15 @@ class Bucket:
         size = source.size()
         if size <= PIECE:
             data = source.read(0, size)
-            fields = {"Body": data, "ChecksumSHA256": _sha256(data), **self._lock_fields(lock)}
             with self._told(name):
-                self._client.put_object(**self._key(name), IfNoneMatch="*", **fields)
+                self._client.put_object(
+                    **self._key(name),
+                    **self._lock_fields(lock),
+                    IfNoneMatch="*",
+                    Body=data,
+                    ChecksumAlgorithm="SHA256",
+                    ChecksumSHA256=_sha256(data),
+                )
             return
         upload = self._begin(name, lock)
         try:

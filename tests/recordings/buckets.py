@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -42,6 +43,8 @@ def bucket_server(directory: Path) -> Iterator[Server]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.recordings.bucket_child"],
         cwd=ROOT,
+        # Pieces of an upload may be small here, and tests cheap.
+        env={**os.environ, "S3_UPLOAD_PART_MIN_SIZE": "2048"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -98,7 +101,7 @@ def new_store(bucket: Bucket, directory: Path) -> S3Store:
 
 
 Fault = Callable[[str, str], str | None]
-"""Method and path with query -> None to pass on, else `503`, `cut`, `mute` or `lost`."""
+"""Method and path with query -> None to pass on, else `503`, `cut`, `lost` or `flip`."""
 
 
 @dataclass
@@ -107,6 +110,7 @@ class Proxy:
 
     `503`: answered so, not passed on. `cut`: the connection ends in the middle of the request's
     body, or of the answer's if the request has none. `lost`: passed on, but the answer is not.
+    `flip`: the answer has one bit wrong.
     """
 
     target: str
@@ -167,6 +171,8 @@ class Proxy:
         upstream.close()
         if fault == "lost":
             return self._hang_up(request)
+        if fault == "flip" and data:
+            data = data[:-1] + bytes([data[-1] ^ 1])
         kept = [(k, v) for k, v in answer.getheaders() if k.lower() not in ("connection", "date")]
         self._answer(request, answer.status, kept, data, cut=fault == "cut")
 
