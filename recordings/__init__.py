@@ -1,6 +1,5 @@
 """Sealed, encrypted, publicly verifiable recordings of video sessions (see FORMAT.md)."""
 
-from .closing import Closing
 from .container import Ending, PartReader
 from .errors import Damaged, KeyUnavailable, RecordingError, RecoveryRefused
 from .keys import FileKeyring, FileSigner, Keyring, Signer, Trust, new_dek, new_part_id
@@ -9,6 +8,7 @@ from .recovery import recover
 from .replay import Event, StreamInfo, WebmView, events, streams
 from .store import LocalStore, Sink, Source, Store
 from .verify import ChainReport, Status, Verdict, verify_part, verify_session
+from .verify_recording import Closing
 
 __all__ = [
     "ChainReport",

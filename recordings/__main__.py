@@ -6,18 +6,27 @@ import argparse
 import contextlib
 import json
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from .container import RECORD_HEADER, Flag, Record, Type, read_preamble
-from .errors import Damaged
-from .keys import Trust
-from .store import LocalStore
-from .verify import ChainReport, Status, Verdict, verify_part, verify_session
-
-OK, NOT_OK, WRONG_USE = 0, 1, 2
+from .verify_recording import (
+    NOT_OK,
+    OK,
+    RECORD_HEADER,
+    WRONG_USE,
+    Damaged,
+    File,
+    Flag,
+    Record,
+    Trust,
+    Type,
+    add_arguments,
+    read_preamble,
+    run,
+    seconds,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,9 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recordings", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     verify = commands.add_parser("verify", help="say whether parts are as they were recorded")
-    verify.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="part or directory")
-    verify.add_argument("--trust", required=True, type=Path, help="public keys of signers, PEM")
-    verify.add_argument("--json", action="store_true", help="print one JSON object")
+    add_arguments(verify)
     inspect = commands.add_parser("inspect", help="show the anatomy of a part, without its key")
     inspect.add_argument("path", type=Path, metavar="PATH")
     inspect.add_argument("--records", action="store_true", help="list every record")
@@ -35,88 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "inspect":
             return _inspect(options.path, options.records)
-        return _verify(options.paths, Trust.load(options.trust), options.json)
+        return run(options.paths, Trust.load(options.trust), as_json=options.json)
     except (OSError, ValueError) as error:
         print(f"python -m recordings: {error}", file=sys.stderr)
         return WRONG_USE
 
 
-def _verify(paths: list[Path], trust: Trust, as_json: bool) -> int:
-    files = [file for path in paths for file in _parts(path)]
-    if not files:
-        raise ValueError("there is no part (*.vbr) under these paths")
-    verdicts = [verify_file(file, trust) for file in files]
-    sessions: dict[str, list[Verdict]] = defaultdict(list)
-    for verdict in verdicts:
-        if verdict.session is not None:
-            sessions[verdict.session].append(verdict)
-    # A single part that was picked out says nothing about the others.
-    reports = [verify_session(parts) for parts in sessions.values() if len(parts) > 1]
-    if as_json:
-        _print_json(verdicts, reports)
-    else:
-        for verdict in verdicts:
-            print(_line(verdict))
-        for report in reports:
-            print(_chain_line(report))
-    fine = all(verdict.ok for verdict in verdicts) and all(report.ok for report in reports)
-    return OK if fine else NOT_OK
-
-
-def verify_file(path: Path, trust: Trust) -> Verdict:
-    """The verdict on the part in this file, with the closing beside it."""
-    return verify_part(_Beside(path), str(path), trust)
-
-
-class _Beside(LocalStore):
-    """Files under whatever name they have: the names come from the command line."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path.parent)
-
-    def path(self, name: str) -> Path:
-        return Path(name)
-
-
-def _parts(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.vbr")) if path.is_dir() else [path]
-
-
-def _print_json(verdicts: list[Verdict], reports: list[ChainReport]) -> None:
-    chains = [
-        {"session": report.session, "ok": report.ok, "problems": report.problems}
-        for report in reports
-    ]
-    parts = [verdict.to_json() for verdict in verdicts]
-    print(json.dumps({"parts": parts, "sessions": chains}, ensure_ascii=False, indent=1))
-
-
-def _line(verdict: Verdict) -> str:
-    line = f"{verdict.name}: {verdict.status}"
-    if verdict.status is Status.OK:
-        tail = "" if verdict.reason == "finished" else f", {verdict.reason}"
-        return f"{line} ({verdict.records} records, {_seconds(verdict.last_time_us)}{tail})"
-    line += f": {verdict.reason}"
-    if verdict.record is not None:
-        line += f" at record {verdict.record}, {_seconds(verdict.time_us or 0)}"
-    if verdict.detail:
-        line += f" ({verdict.detail})"
-    signed = f"signed to record {verdict.signed_records}, {_seconds(verdict.signed_time_us)}"
-    return f"{line}; {signed}"
-
-
-def _chain_line(report: ChainReport) -> str:
-    parts = len(report.verdicts)
-    said = "; ".join(report.problems) or "each part follows the one before it"
-    return f"session {report.session}: {parts} parts: {said}"
-
-
-def _seconds(time_us: int) -> str:
-    return f"{time_us / 1e6:.3f} s"
-
-
 def _inspect(path: Path, each: bool) -> int:
-    with contextlib.closing(_Beside(path).open(str(path))) as source:
+    with contextlib.closing(File(path)) as source:
         try:
             preamble = read_preamble(source)
         except Damaged as error:
@@ -135,7 +68,7 @@ def _inspect(path: Path, each: bool) -> int:
             last, end = record, record.end
             if each:
                 print(
-                    f"{record.sequence:8} {_seconds(record.time_us):>12} "
+                    f"{record.sequence:8} {seconds(record.time_us):>12} "
                     f"at {record.offset:12} {record.length:8} {kind}"
                 )
     for kind in sorted(counts):
@@ -165,10 +98,5 @@ def _kind(record: Record) -> str:
     return f"{name} {record.stream}{flags}"
 
 
-def run() -> NoReturn:
-    """Run as a program."""
-    sys.exit(main())
-
-
 if __name__ == "__main__":
-    run()
+    sys.exit(main())

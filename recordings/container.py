@@ -2,182 +2,65 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import IntEnum, IntFlag
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
-from . import chain as chains
-from .errors import Damaged
-from .keys import SUITE, TAG, PartKeys, Signer
+from .keys import Signer
 from .store import Sink, Source
+from .suites import PartKeys
+from .verify_recording import (
+    BODY_LIMIT,
+    CHECKPOINT,
+    ENTRY,
+    FINAL,
+    FINAL_BODY,
+    HASH,
+    HEADER_LIMIT,
+    INDEX,
+    MAGIC,
+    PREFIX,
+    RECORD_HEADER,
+    SIGNATURE,
+    SUITES,
+    TAG,
+    Checkpoint,
+    Damaged,
+    Ending,
+    Final,
+    Flag,
+    Record,
+    Type,
+    canonical,
+    check_header,
+    index_body,
+    preamble_text,
+    read_preamble,
+    record_text,
+)
 
-MAGIC = b"VBR1\r\n\x1a\n"
-HEADER_LIMIT = 65_536
-BODY_LIMIT = 1_048_576 + TAG
+__all__ = [
+    "BODY_LIMIT",
+    "RECORD_HEADER",
+    "TAG",
+    "Checkpoint",
+    "Ending",
+    "Flag",
+    "PartReader",
+    "PartWriter",
+    "Record",
+    "Type",
+    "read_preamble",
+    "wall_clock",
+]
+
 LEAVES_LIMIT = 1024
 """Records after which a CHECKPOINT is made, however short the time."""
 INDEX_LIMIT = 32_768
 """Records after which an INDEX is made."""
-
-_PREFIX = struct.Struct(">8sI")
-_RECORD = struct.Struct(">IBBHQQ")
-_ENTRY = struct.Struct(">QIBBH")
-_CHECKPOINT = struct.Struct(f">{chains.HASH}sQ")
-_INDEX = struct.Struct(f">QQ{chains.HASH}s")
-_FINAL = struct.Struct(f">{chains.HASH}sQQ{chains.HASH}sH")
-RECORD_HEADER = _RECORD.size
-FINAL_BODY = _FINAL.size + chains.SIGNATURE
 _RESERVED = {"format", "suite", "signer", "created"}
-
-
-class Type(IntEnum):
-    DATA = 1
-    EVENT = 2
-    CHECKPOINT = 3
-    INDEX = 4
-    FINAL = 5
-
-
-class Flag(IntFlag):
-    NONE = 0
-    KEYFRAME = 1
-    INIT = 2
-
-
-class Ending(IntEnum):
-    """Why a part ends; stands in its FINAL."""
-
-    FINISHED = 0
-    WRITING_FAILED = 1
-    STOPPED = 2
-
-
-class Record(NamedTuple):
-    """A record's clear header and where it stands in the file."""
-
-    length: int
-    """Bytes of the body."""
-    type: int
-    flags: int
-    stream: int
-    sequence: int
-    time_us: int
-    offset: int
-    """Of the header in the file."""
-
-    @classmethod
-    def unpack(cls, header: bytes | memoryview, offset: int) -> Record:
-        """From the first 24 bytes of a record; `Damaged` if no writer makes such a header."""
-        length, type, flags, stream, sequence, time_us = _RECORD.unpack_from(header)
-        record = cls(length, type, flags, stream, sequence, time_us, offset)
-        record._check()
-        return record
-
-    def pack(self) -> bytes:
-        """The header as it stands in the file."""
-        return _RECORD.pack(*self[:6])
-
-    def entry(self) -> bytes:
-        """The header as it stands in an INDEX."""
-        return _ENTRY.pack(self.time_us, self.length, self.type, self.flags, self.stream)
-
-    @property
-    def end(self) -> int:
-        """Offset of the record behind this one."""
-        return self.offset + RECORD_HEADER + self.length
-
-    def _check(self) -> None:
-        fine = self.length <= BODY_LIMIT
-        if self.type == Type.DATA:
-            fine = fine and self.flags < 4 and self.stream > 0 and self.length >= TAG
-        else:
-            fine = fine and not self.flags and not self.stream
-        match self.type:
-            case Type.DATA:
-                pass
-            case Type.EVENT:
-                fine = fine and self.length >= TAG
-            case Type.CHECKPOINT:
-                leaves = self.length - _CHECKPOINT.size - chains.SIGNATURE
-                fine = fine and leaves >= 0 and leaves % chains.HASH == 0
-            case Type.INDEX:
-                entries = self.length - _INDEX.size
-                fine = fine and entries >= 0 and entries % _ENTRY.size == 0
-            case Type.FINAL:
-                fine = fine and self.length == FINAL_BODY
-            case _:
-                fine = False
-        if not fine:
-            raise Damaged("record_malformed")
-
-
-@dataclass(frozen=True)
-class Preamble:
-    """What stands in front of the first record."""
-
-    header: dict[str, Any]
-    text: bytes
-    """Magic, length and header: what the keys depend on."""
-    commitment: bytes
-    signature: bytes
-
-    @property
-    def hash(self) -> bytes:
-        """hh: where the chain begins and what binds each record to this part."""
-        return chains.digest(self.text + self.commitment)
-
-    @property
-    def size(self) -> int:
-        """Offset of record 0."""
-        return len(self.text) + chains.HASH + chains.SIGNATURE
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Body of a CHECKPOINT, taken apart."""
-
-    chain: bytes
-    wall_us: int
-    leaves: list[bytes]
-    signed: bytes
-    signature: bytes
-
-    @classmethod
-    def unpack(cls, body: bytes | memoryview) -> Checkpoint:
-        signed, signature = bytes(body[: -chains.SIGNATURE]), bytes(body[-chains.SIGNATURE :])
-        chain, wall_us = _CHECKPOINT.unpack_from(signed)
-        starts = range(_CHECKPOINT.size, len(signed), chains.HASH)
-        leaves = [signed[at : at + chains.HASH] for at in starts]
-        return cls(chain, wall_us, leaves, signed, signature)
-
-
-@dataclass(frozen=True)
-class Final:
-    """Body of a FINAL, taken apart."""
-
-    chain: bytes
-    wall_us: int
-    index_offset: int
-    index_leaf: bytes
-    ending: int
-    signed: bytes
-    signature: bytes
-
-    @classmethod
-    def unpack(cls, body: bytes | memoryview) -> Final:
-        signed, signature = bytes(body[: -chains.SIGNATURE]), bytes(body[-chains.SIGNATURE :])
-        chain, wall_us, offset, leaf, ending = _FINAL.unpack(signed)
-        return cls(chain, wall_us, offset, leaf, ending, signed, signature)
-
-
-def index_body(first: int, offset: int, leaf: bytes, entries: bytes | bytearray) -> bytes:
-    """Body of an INDEX: its first record, offset and leaf of the INDEX before it, its entries."""
-    return _INDEX.pack(first, offset, leaf) + entries
 
 
 def wall_clock() -> int:
@@ -206,17 +89,18 @@ class PartWriter:
         whole = {
             **header,
             "format": "VBR1",
-            "suite": SUITE,
+            "suite": signer.suite,
             "signer": signer.key_id,
             "created": wall(),
         }
         check_header(whole)
-        text = chains.canonical(whole)
+        text = canonical(whole)
         if len(text) > HEADER_LIMIT:
             raise ValueError(f"header of {len(text)} bytes, {HEADER_LIMIT} are allowed")
-        prefix = _PREFIX.pack(MAGIC, len(text)) + text
-        self._keys = PartKeys.derive(dek, prefix)
-        self._hash = chains.digest(prefix + self._keys.commitment)
+        prefix = PREFIX.pack(MAGIC, len(text)) + text
+        self._suite = SUITES[signer.suite]
+        self._keys = PartKeys.derive(self._suite, dek, prefix)
+        self._hash = self._suite.digest(prefix + self._keys.commitment)
         self._sink, self._signer, self._wall = sink, signer, wall
         self.part_id: str = whole["part_id"]
         self.records = 0
@@ -229,10 +113,10 @@ class PartWriter:
         self.finished = False
         self._leaves: list[bytes] = []
         self._entries = bytearray()
-        self._first_entry, self._last_index, self._last_leaf = 0, 0, bytes(chains.HASH)
+        self._first_entry, self._last_index, self._last_leaf = 0, 0, bytes(HASH)
         self._pending: tuple[Record, bytes] | None = None
         preamble = prefix + self._keys.commitment
-        preamble += signer.sign(chains.preamble_text(self._hash))
+        preamble += signer.sign(preamble_text(self._hash))
         self.bytes = len(preamble)
         sink.append(preamble)
 
@@ -251,7 +135,7 @@ class PartWriter:
 
     def sign(self) -> None:
         """Write a CHECKPOINT."""
-        body = _CHECKPOINT.pack(self.chain, self._wall()) + b"".join(self._leaves)
+        body = CHECKPOINT.pack(self.chain, self._wall()) + b"".join(self._leaves)
         self._put_signed(Type.CHECKPOINT, body)
 
     def sync(self) -> None:
@@ -262,7 +146,7 @@ class PartWriter:
         """Write INDEX, CHECKPOINT, FINAL and close the file."""
         self._index()
         self.sign()
-        body = _FINAL.pack(self.chain, self._wall(), self._last_index, self._last_leaf, int(ending))
+        body = FINAL.pack(self.chain, self._wall(), self._last_index, self._last_leaf, int(ending))
         self._put_signed(Type.FINAL, body)
         self.finished = True
         self._sink.sync()
@@ -296,7 +180,7 @@ class PartWriter:
         self._put(record, header, self._keys.seal(self.records, plain, self._hash + header))
         if len(self._leaves) >= LEAVES_LIMIT:
             self.checkpoint()
-        if len(self._entries) >= INDEX_LIMIT * _ENTRY.size:
+        if len(self._entries) >= INDEX_LIMIT * ENTRY.size:
             self._index()
 
     def _index(self) -> None:
@@ -306,10 +190,10 @@ class PartWriter:
         self._last_index, self._last_leaf = offset, self._leaves[-1]
 
     def _put_signed(self, type: Type, body: bytes) -> None:
-        length = len(body) + chains.SIGNATURE
+        length = len(body) + SIGNATURE
         record = Record(length, type, 0, 0, self.records, self.time_us, self.bytes)
         header = record.pack()
-        signature = self._signer.sign(chains.record_text(self._hash, header, body))
+        signature = self._signer.sign(record_text(self._hash, header, body))
         self._put(record, header, body + signature)
 
     def _put_clear(self, type: Type, body: bytes) -> None:
@@ -317,14 +201,14 @@ class PartWriter:
         self._put(record, record.pack(), body)
 
     def _put(self, record: Record, header: bytes, body: bytes) -> None:
-        leaf = chains.leaf(header, body)
+        leaf = self._suite.leaf(header, body)
         self._pending = record, leaf
         self._sink.append(header + body)
         self._account(record, leaf)
 
     def _account(self, record: Record, leaf: bytes) -> None:
         self._pending = None
-        self.chain = chains.link(self.chain, leaf)
+        self.chain = self._suite.link(self.chain, leaf)
         self.bytes = record.end
         self.records += 1
         if record.type in (Type.DATA, Type.EVENT):
@@ -339,51 +223,6 @@ class PartWriter:
         self._entries += record.entry()
 
 
-def read_preamble(source: Source) -> Preamble:
-    """The preamble of a part, not yet believed; `Damaged` if it is none."""
-    start = source.read(0, _PREFIX.size)
-    if not MAGIC.startswith(start[: len(MAGIC)]):
-        raise Damaged("not_a_recording")
-    if len(start) < _PREFIX.size:
-        raise Damaged("preamble_cut")
-    length = _PREFIX.unpack(start)[1]
-    if length > HEADER_LIMIT:
-        raise Damaged("header_wrong", f"header of {length} bytes")
-    rest = source.read(len(start), length + chains.HASH + chains.SIGNATURE)
-    if len(rest) < length + chains.HASH + chains.SIGNATURE:
-        raise Damaged("preamble_cut")
-    try:
-        header = chains.parse_canonical(rest[:length])
-        if header.get("format") == "VBR1" and header.get("suite") != SUITE:
-            raise Damaged("suite_unknown", f"suite {header.get('suite')}")
-        check_header(header)
-    except ValueError as error:
-        raise Damaged("header_wrong", str(error)) from None
-    commitment = rest[length : length + chains.HASH]
-    return Preamble(header, start + rest[:length], commitment, rest[length + chains.HASH :])
-
-
-def check_header(header: Mapping[str, Any]) -> None:
-    """`ValueError` unless all keys that FORMAT.md asks for are there and of their kind."""
-    if header.get("format") != "VBR1":
-        raise ValueError("format is not VBR1")
-    for key in ("part_id", "session", "key_id", "signer"):
-        if not isinstance(header.get(key), str):
-            raise ValueError(f"{key} is missing or not text")
-    for key in ("part", "created"):
-        if type(header.get(key)) is not int or header[key] < 0:
-            raise ValueError(f"{key} is missing or not a number")
-    if not _is_hex(header["part_id"], 16):
-        raise ValueError("part_id is not 32 hexadecimal digits")
-    previous = header.get("previous", "")
-    if previous is None:
-        return
-    if not isinstance(previous, Mapping) or previous.keys() != {"chain", "part_id"}:
-        raise ValueError("previous is neither null nor a chain and a part_id")
-    if not _is_hex(previous["part_id"], 16) or not _is_hex(previous["chain"], chains.HASH):
-        raise ValueError("previous is not hexadecimal")
-
-
 class PartReader:
     """Opens the records of one part with its key. Safe for several threads.
 
@@ -394,9 +233,7 @@ class PartReader:
     def __init__(self, source: Source, dek: bytes) -> None:
         self._source = source
         self.preamble = read_preamble(source)
-        self._keys = PartKeys.derive(dek, self.preamble.text)
-        if not self._keys.commits_to(self.preamble.commitment):
-            raise Damaged("key_wrong")
+        self._keys = PartKeys.of(self.preamble, dek)
         self._hash = self.preamble.hash
         self._entries = bytearray()
         self._offsets = array("Q")
@@ -417,8 +254,8 @@ class PartReader:
 
     def __getitem__(self, sequence: int) -> Record:
         at = self._offsets[sequence]
-        time_us, length, type, flags, stream = _ENTRY.unpack_from(
-            self._entries, sequence * _ENTRY.size
+        time_us, length, type, flags, stream = ENTRY.unpack_from(
+            self._entries, sequence * ENTRY.size
         )
         return Record(length, type, flags, stream, sequence, time_us, at)
 
@@ -427,7 +264,7 @@ class PartReader:
 
     def select(self, type: Type, stream: int | None = None) -> Iterator[Record]:
         """The records of one type, of one stream if it is named."""
-        entries = _ENTRY.iter_unpack(self._entries)
+        entries = ENTRY.iter_unpack(self._entries)
         for sequence, (time_us, length, kind, flags, number) in enumerate(entries):
             if kind == type and (stream is None or number == stream):
                 at = self._offsets[sequence]
@@ -456,7 +293,7 @@ class PartReader:
         if last.type != Type.FINAL:
             raise Damaged("no_final")
         final = Final.unpack(raw[RECORD_HEADER:])
-        offset, leaf = final.index_offset, final.index_leaf
+        suite, offset, leaf = self.preamble.suite, final.index_offset, final.index_leaf
         bodies: list[tuple[int, bytes]] = []
         while offset:
             header = self._source.read(offset, RECORD_HEADER)
@@ -464,20 +301,20 @@ class PartReader:
                 raise Damaged("index_wrong")
             record = Record.unpack(header, offset)
             body = self._source.read(offset + RECORD_HEADER, record.length)
-            if record.type != Type.INDEX or chains.leaf(header, body) != leaf:
+            if record.type != Type.INDEX or suite.leaf(header, body) != leaf:
                 raise Damaged("index_wrong")
             bodies.append((offset, body))
-            earlier, leaf = _INDEX.unpack_from(body)[1:]
+            earlier, leaf = INDEX.unpack_from(body)[1:]
             if earlier >= offset:
                 raise Damaged("index_wrong")
             offset = earlier
         for offset, body in reversed(bodies):
-            self._take_entries(body[_INDEX.size :])
+            self._take_entries(body[INDEX.size :])
             if self._next != offset:
                 raise Damaged("index_wrong")
 
     def _take_entries(self, entries: bytes) -> None:
-        lengths = (RECORD_HEADER + entry[1] for entry in _ENTRY.iter_unpack(entries))
+        lengths = (RECORD_HEADER + entry[1] for entry in ENTRY.iter_unpack(entries))
         offsets = array("Q", accumulate(lengths, initial=self._next))
         self._next = offsets.pop()
         self._offsets += offsets
@@ -497,8 +334,3 @@ class PartReader:
             self._entries += record.entry()
             self._next = record.end
             self.finished = record.type == Type.FINAL
-
-
-def _is_hex(value: object, size: int) -> bool:
-    digits = set("0123456789abcdef")
-    return isinstance(value, str) and len(value) == 2 * size and set(value) <= digits

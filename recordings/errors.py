@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
+from .verify_recording import Damaged, RecordingError
 
-class RecordingError(Exception):
-    """Base of all errors that this package raises on purpose."""
-
-
-class Damaged(RecordingError):
-    """A part, or the piece of it that was asked for, is not what was written.
-
-    `reason` is a code from FORMAT.md, `record` the sequence number if one is known.
-    """
-
-    def __init__(self, reason: str, detail: str = "", record: int | None = None) -> None:
-        self.reason = reason
-        self.detail = detail
-        self.record = record
-        place = "" if record is None else f" at record {record}"
-        super().__init__(f"{reason}{place}" + (f": {detail}" if detail else ""))
+__all__ = ["Damaged", "KeyUnavailable", "RecordingError", "RecoveryRefused"]
 
 
 class KeyUnavailable(RecordingError):

@@ -1,33 +1,26 @@
-"""Keys of a recording: derivation for one part, the keyring that wraps, the signer that signs."""
+"""Keys around a recording: the keyring that wraps data keys, the signer that signs parts."""
 
 from __future__ import annotations
 
 import fcntl
-import hmac
 import json
 import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from .chain import digest
 from .errors import KeyUnavailable
-
-DEK = 32
-TAG = 16
-SUITE = 1
-_KEY, _NONCE, _COMMITMENT = 32, 12, 32
+from .suites import DEK
+from .verify_recording import TAG as TAG
+from .verify_recording import Trust as Trust
+from .verify_recording import key_id
 
 
 def new_dek() -> bytes:
@@ -40,98 +33,29 @@ def new_part_id() -> str:
     return os.urandom(16).hex()
 
 
-@dataclass(frozen=True)
-class PartKeys:
-    """What seals and opens the records of one part."""
-
-    commitment: bytes
-    _aead: AESGCM = field(repr=False)
-    _base: int = field(repr=False)
-
-    @classmethod
-    def derive(cls, dek: bytes, header: bytes) -> PartKeys:
-        """Keys for the part whose preamble begins with `header` (up to the commitment)."""
-        if len(dek) != DEK:
-            raise ValueError(f"a data key has {DEK} bytes")
-        info = b"VBR1" + bytes([SUITE]) + digest(header)
-        okm = HKDFExpand(hashes.SHA256(), _KEY + _NONCE + _COMMITMENT, info).derive(dek)
-        base = int.from_bytes(okm[_KEY : _KEY + _NONCE], "big")
-        return cls(okm[_KEY + _NONCE :], AESGCM(okm[:_KEY]), base)
-
-    def commits_to(self, commitment: bytes) -> bool:
-        """Is this the key that the part was sealed with?"""
-        return hmac.compare_digest(self.commitment, commitment)
-
-    def seal(self, sequence: int, plaintext: bytes, associated: bytes) -> bytes:
-        """Ciphertext and tag of the record with this number; each number is used once only."""
-        return self._aead.encrypt(self._nonce(sequence), plaintext, associated)
-
-    def open(self, sequence: int, sealed: bytes | memoryview, associated: bytes) -> bytes | None:
-        """The plaintext, or None if it is not what was sealed."""
-        try:
-            return self._aead.decrypt(self._nonce(sequence), sealed, associated)
-        except InvalidTag:
-            return None
-
-    def _nonce(self, sequence: int) -> bytes:
-        return (self._base ^ sequence).to_bytes(_NONCE, "big")
-
-
 class Signer(Protocol):
     """Signs for the institution that records. Called from writer threads."""
 
     @property
+    def suite(self) -> int:
+        """Number of the suite that its key belongs to, and with it the parts it signs."""
+
+    @property
     def key_id(self) -> str:
-        """Hexadecimal hash of the public key."""
+        """Hexadecimal hash of the public key: `verify_recording.key_id`."""
 
     def sign(self, text: bytes) -> bytes:
-        """64 bytes."""
-
-
-class Trust:
-    """The public keys whose signatures count."""
-
-    def __init__(self, keys: Iterable[Ed25519PublicKey]) -> None:
-        self._keys = {key_id(key): key for key in keys}
-        if not self._keys:
-            raise ValueError("no public key to trust")
-
-    @classmethod
-    def load(cls, path: Path) -> Trust:
-        """From a PEM file with one or more public keys; `ValueError` if there is none in it."""
-        text = path.read_text("ascii", errors="replace")
-        blocks = re.findall(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", text, re.S)
-        keys = [serialization.load_pem_public_key(block.encode()) for block in blocks]
-        if not all(isinstance(key, Ed25519PublicKey) for key in keys):
-            raise ValueError(f"{path} holds a public key that is not Ed25519")
-        return cls(key for key in keys if isinstance(key, Ed25519PublicKey))
-
-    def __contains__(self, signer: object) -> bool:
-        return signer in self._keys
-
-    def signed(self, signer: str, text: bytes, signature: bytes | memoryview) -> bool:
-        """Did the trusted `signer` sign `text`?"""
-        try:
-            self._keys[signer].verify(bytes(signature), text)
-        except (KeyError, InvalidSignature):
-            return False
-        return True
-
-
-def key_id(key: Ed25519PublicKey) -> str:
-    """Hexadecimal SHA-256 of the key as DER SubjectPublicKeyInfo."""
-    der = key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return digest(der).hex()
+        """64 bytes: Ed25519, or SM2's r and s."""
 
 
 class FileSigner:
     """An Ed25519 key in a file of mode 0600."""
 
+    suite = 1
+
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
-        self.key_id = key_id(key.public_key())
+        self.key_id = key_id(self.public_der())
 
     @classmethod
     def load_or_create(cls, directory: Path) -> FileSigner:
@@ -157,13 +81,19 @@ class FileSigner:
 
     def public_pem(self) -> bytes:
         """The public key, as `trust.pem` holds it."""
-        return self._key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        return self._public(serialization.Encoding.PEM)
+
+    def public_der(self) -> bytes:
+        """The same as DER SubjectPublicKeyInfo."""
+        return self._public(serialization.Encoding.DER)
 
     def trust(self) -> Trust:
         """Trust in this signer alone."""
-        return Trust([self._key.public_key()])
+        return Trust([self.public_der()])
+
+    def _public(self, encoding: serialization.Encoding) -> bytes:
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        return self._key.public_key().public_bytes(encoding, form)
 
 
 class Keyring(Protocol):

@@ -5,12 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from .closing import Closing
-from .container import PartReader, Type, wall_clock
-from .errors import Damaged, RecoveryRefused
-from .keys import Signer, Trust
+from .container import PartReader, wall_clock
+from .errors import RecoveryRefused
+from .keys import Signer
 from .store import Source, Store, read_all
-from .verify import Examination, Status, tail_hash
+from .verify_recording import (
+    CLOSING_MAGIC,
+    PREFIX,
+    SUITES,
+    Closing,
+    Damaged,
+    Examination,
+    Status,
+    Trust,
+    Type,
+    canonical,
+    tail_hash,
+)
 
 
 def recover(
@@ -52,17 +63,24 @@ def recover(
             chain=examination.chain.hex(),
             length=examination.end,
             file_length=source.size(),
-            tail=tail_hash(source, examination.end),
+            tail=tail_hash(SUITES[signer.suite], source, examination.end),
             time_us=examination.last_us,
             opened=dek is not None,
             cause=cause,
             by=by,
             closed=wall(),
             signer=signer.key_id,
+            suite=signer.suite,
         )
-        signed = closing.sign(signer)
+        signed = _sign(closing, signer)
     store.put(name + ".close", signed)
     return Closing.parse(signed)
+
+
+def _sign(closing: Closing, signer: Signer) -> bytes:
+    """The .close file."""
+    statement = canonical(closing.statement())
+    return PREFIX.pack(CLOSING_MAGIC, len(statement)) + statement + signer.sign(closing.text())
 
 
 def _as_far_as_it_opens(

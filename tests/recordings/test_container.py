@@ -5,12 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from recordings import Damaged, Ending, LocalStore, PartReader, Trust, container, verify_part
+from recordings import (
+    Damaged,
+    Ending,
+    LocalStore,
+    PartReader,
+    Trust,
+    container,
+    suites,
+    verify_part,
+)
 from recordings.container import Flag, PartWriter, Type
 
 from .parts import DEK, SIGNER, MemorySink, MemorySource, MemoryStore, Wall, header, layout, sealed
@@ -95,12 +105,13 @@ def test_no_nonce_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, key: bytes) -> None:
             self.key, self.inner = key, AESGCM(key)
 
-        def encrypt(self, nonce: bytes, data: bytes, associated: bytes) -> bytes:
+        def encrypt(self, nonce: bytes, data: bytes, associated: bytes, /) -> bytes:
             assert (self.key, nonce) not in used
             used.add((self.key, nonce))
             return self.inner.encrypt(nonce, data, associated)
 
-    monkeypatch.setattr("recordings.keys.AESGCM", Spy)
+    spied = replace(suites._SEALING[1], aead=Spy)  # type: ignore[arg-type]
+    monkeypatch.setitem(suites._SEALING, 1, spied)
     for run in range(1000):
         limit = 200 + run * 7
 

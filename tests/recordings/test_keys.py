@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from recordings import FileKeyring, FileSigner, Trust, new_dek
-from recordings.keys import PartKeys
+from recordings.suites import PartKeys
+from recordings.verify_recording import SUITES
 
 
 def mode(path: Path) -> int:
@@ -71,12 +72,12 @@ def test_trust_needs_a_key_of_the_right_kind(tmp_path: Path) -> None:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
-    with pytest.raises(ValueError, match="not Ed25519"):
+    with pytest.raises(ValueError, match="neither Ed25519 nor SM2"):
         Trust.load(path)
 
 
 def test_keys_do_not_show_in_a_representation() -> None:
-    keys = PartKeys.derive(bytes(32), b"header")
+    keys = PartKeys.derive(SUITES[1], bytes(32), b"header")
     assert "aead" not in repr(keys) and "base" not in repr(keys)
     with pytest.raises(ValueError):
-        PartKeys.derive(b"short", b"header")
+        PartKeys.derive(SUITES[1], b"short", b"header")

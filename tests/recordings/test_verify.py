@@ -177,7 +177,8 @@ def test_only_given_signers_count() -> None:
 
 
 def test_a_part_of_another_suite_is_refused() -> None:
-    assert verdict(PART.replace(b'"suite":1', b'"suite":2')).reason == "suite_unknown"
+    assert verdict(PART.replace(b'"suite":1', b'"suite":9')).reason == "suite_unknown"
+    assert verdict(PART.replace(b'"suite":1', b'"suite":2')).reason == "signer_unknown"
 
 
 def test_a_writer_that_lies_in_its_index_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +199,7 @@ def test_with_the_key_every_record_must_open() -> None:
     sink = MemorySink(bytearray())
     writer = PartWriter(sink, header=header(), dek=DEK, signer=SIGNER, wall=Wall())
     writer.data(1, 0, b"x")
-    writer._keys = type(writer._keys).derive(bytes(32), b"")
+    writer._keys = type(writer._keys).derive(writer._suite, bytes(32), b"")
     writer.data(1, 1, b"x")
     writer.finish()
     assert verdict(bytes(sink.data)).ok

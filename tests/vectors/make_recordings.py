@@ -3,11 +3,13 @@
 Each is a part `NAME.vbr`, its closing `NAME.vbr.close` if it has one, and `NAME.expect`: lines
 `expect: VERDICT`, then what else a verifier must find, and a comment. Everything in them follows
 from fixed keys and clocks, so making them again gives the same bytes. The keys are for tests only:
-the data key is SHA-256("vector data key"), the signer's private key SHA-256("vector signer").
+the data key is SHA-256("vector data key"), the signer's private key SHA-256("vector signer"),
+that of suite 2 the same as a number.
 """
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,10 +18,12 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recordings import Ending, FileSigner, Trust, recover
+from recordings import Ending, FileSigner, Signer, Trust, recover
 from recordings.container import Flag, PartWriter, Record, Type
 from recordings.matroska import Muxer
+from recordings.verify_recording import key_id
 from tests.recordings.parts import MemorySink, MemoryStore, Wall, layout
+from tests.recordings.sm2 import FixedSigner
 
 HERE = Path(__file__).parent / "recordings"
 DEK = sha256(b"vector data key").digest()
@@ -31,6 +35,7 @@ def signer(name: str = "vector signer") -> FileSigner:
 
 
 SIGNER = signer()
+SM_SIGNER = FixedSigner(sha256(b"vector signer").digest())
 PART_ID = sha256(b"vector part").hexdigest()[:32]
 KEY_FRAME = b"\x10\x02\x00\x9d\x01\x2a" + (360).to_bytes(2, "little") + (640).to_bytes(2, "little")
 
@@ -51,7 +56,7 @@ class Vector:
         return "\n".join([*lines, f"comment: {self.says}", ""])
 
 
-def write(fill: Callable[[PartWriter], None], by: FileSigner = SIGNER, **changes: object) -> bytes:
+def write(fill: Callable[[PartWriter], None], by: Signer = SIGNER, **changes: object) -> bytes:
     """A part with this content."""
     header = {
         "part_id": PART_ID,
@@ -137,6 +142,7 @@ def vectors() -> Iterator[Vector]:
     yield from changed(good, records)
     yield from preambles(good)
     yield from closed()
+    yield from suite_2()
 
 
 def plaintext_hash(part: bytes) -> str:
@@ -226,7 +232,8 @@ def preambles(good: bytes) -> Iterator[Vector]:
         return Vector(name, part, "tampered", "the preamble", {"reason": reason})
 
     yield wrong("not-a-recording", b"RIFF" + good[4:], "not_a_recording")
-    yield wrong("suite-2", good.replace(b'"suite":1', b'"suite":2'), "suite_unknown")
+    yield wrong("suite-3", good.replace(b'"suite":1', b'"suite":3'), "suite_unknown")
+    yield wrong("suite-of-another-key", good.replace(b'"suite":1', b'"suite":2'), "signer_unknown")
     yield wrong("header-blank", good.replace(b'"part":1', b'"part": '), "header_wrong")
     unsorted = good.replace(b'"format":"VBR1","key_id"', b'"key_id":"VBR1","format"')
     yield wrong("header-unsorted", unsorted, "header_wrong")
@@ -265,9 +272,48 @@ def closed() -> Iterator[Vector]:
     yield refused("closing-by-stranger", part, theirs, "signed by nobody who is trusted")
 
 
+def suite_2() -> Iterator[Vector]:
+    """SM4-GCM, SM3, SM2: the same structure, other primitives."""
+    good = write(finished, SM_SIGNER)
+    told: dict[str, object] = {"suite": 2, "dek": DEK.hex()}
+    told["plaintext-sha256"] = plaintext_hash(good)
+    yield Vector("sm-finished", good, "ok", "a whole part of suite 2", told)
+    records = layout(good)
+
+    def tampered(name: str, place: int, reason: str, record: int) -> Vector:
+        part = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+        facts: dict[str, object] = {"reason": reason, "record": record}
+        return Vector(name, part, "tampered", "one bit turned", facts)
+
+    ten = next(r for r in records[10:] if r.type == Type.DATA)
+    yield tampered("sm-altered-body", ten.end - 20, "record_altered", ten.sequence)
+    point = [r for r in records if r.type == Type.CHECKPOINT][2]
+    yield tampered("sm-altered-signature", point.end - 40, "signature_wrong", point.sequence)
+    preamble = records[0].offset
+    yield tampered("sm-altered-preamble", preamble - 10, "preamble_signature_wrong", 0)
+    part = write(call, SM_SIGNER)[:-20]
+    facts: dict[str, object] = {"reason": "record_cut"}
+    yield Vector("sm-cut", part, "incomplete", "inside a record", facts)
+    recovered: dict[str, object] = {"reason": "recovered"}
+    for name, by in (("sm-closed", SM_SIGNER), ("sm-closed-by-suite-1", SIGNER)):
+        store = MemoryStore(p=part)
+        trust = SM_SIGNER.trust()
+        recover(store, "p", by, trust, cause="power loss", by="vectors", dek=DEK, wall=Wall())
+        closing = bytes(store.parts["p.close"])
+        yield Vector(name, part, "closed by recovery", "a good closing", recovered, closing)
+
+
+def trusted() -> bytes:
+    """The trust file: a key of each suite."""
+    lines = base64.b64encode(SM_SIGNER.der).decode()
+    lines = f"{lines[:64]}\n{lines[64:]}"
+    pem = f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
+    return SIGNER.public_pem() + f"suite 2, {key_id(SM_SIGNER.der)}\n{pem}".encode()
+
+
 def files() -> dict[str, bytes]:
     """Name and content of all files."""
-    made = {"trust.pem": SIGNER.public_pem()}
+    made = {"trust.pem": trusted()}
     for vector in vectors():
         made[f"{vector.name}.vbr"] = vector.part
         made[f"{vector.name}.expect"] = vector.text().encode()
