@@ -94,26 +94,28 @@ class Bucket:
         `endpoint` is that of another provider than AWS. `credentials` is a file as AWS's tools
         write it (`[default]`, `aws_access_key_id`, `aws_secret_access_key`); without it they come
         from the environment or the machine's role. `mode` is that of the object lock asked for.
+        `ValueError` if that makes no client: no region, half of the credentials.
         """
         self.name, self.prefix, self.mode = name, prefix, mode
         session = Session()
         if credentials is not None:
             session.set_config_variable("credentials_file", str(credentials))
-        self._client: Any = session.create_client(
-            "s3",
-            region_name=region or None,
-            endpoint_url=endpoint,
-            config=Config(
-                connect_timeout=CONNECT_S,
-                read_timeout=ANSWER_S,
-                retries={"mode": "standard", "total_max_attempts": TRIES},
-                max_pool_connections=16,
-                # Providers differ in the newer headers; what we send has its SHA-256 anyway.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={"addressing_style": "path" if endpoint else "auto"},
-            ),
+        config = Config(
+            connect_timeout=CONNECT_S,
+            read_timeout=ANSWER_S,
+            retries={"mode": "standard", "total_max_attempts": TRIES},
+            max_pool_connections=16,
+            # Providers differ in the newer headers; what we send has its SHA-256 anyway.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if endpoint else "auto"},
         )
+        try:
+            self._client: Any = session.create_client(
+                "s3", region_name=region or None, endpoint_url=endpoint or None, config=config
+            )
+        except BotoCoreError as error:
+            raise ValueError(str(error)) from error
 
     def where(self, name: str) -> str:
         """Its address for people."""

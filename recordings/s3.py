@@ -19,6 +19,8 @@ from .store import LocalSink, LocalSource, LocalStore, Lock, Source
 
 BLOCK = 256 * 1024
 """What is fetched at least: some seconds of one call."""
+CLOSE = ".close"
+"""What recovery writes beside a part follows it: the part is the first to leave the spool."""
 KEPT_BLOCKS = 128
 """Blocks kept in memory for all readers together: 32 MiB, of ciphertext."""
 LONG = 1024 * 1024
@@ -43,6 +45,8 @@ class S3Store:
         try:
             source = S3Source(name, self._blocks, self.spool.open(name), 0)
         except FileNotFoundError:
+            if name.endswith(CLOSE) and self.spool.path(name.removesuffix(CLOSE)).exists():
+                raise  # and the end of a call needs no network
             source = S3Source(name, self._blocks, None, self.bucket.size(name))
         with self._lock:
             self._open.add(source)
@@ -57,6 +61,9 @@ class S3Store:
 
     def put(self, name: str, data: bytes) -> None:
         self.spool.put(name, data)
+
+    def discard(self, name: str) -> None:
+        self.spool.discard(name)
 
     def delete(self, name: str) -> None:
         self.spool.path(name)  # refuses what is no name
@@ -86,24 +93,32 @@ class S3Store:
         return sizes
 
     def move(self, name: str, lock: Lock, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Take a finished part to the bucket; afterwards it is there, locked, and only there.
+        """Take a finished part, and its closing if there is one, to the bucket; afterwards they
+        are there, locked, and only there.
 
         `BucketError` when that cannot be now, `differs` among its reasons when the bucket has
         another object of this name: the spool's copy stays. `FileNotFoundError` if the spool has
         none. Nobody may write the part any more (`EBUSY`), nor two threads move it at once.
         """
-        with contextlib.closing(self.spool.open(name)) as local:
-            if local.locked():
-                raise OSError(errno.EBUSY, f"{name} is being written")
-            if not self._is_there(name):
-                with contextlib.suppress(FileExistsError):
-                    self.bucket.upload(name, local, lock, stopped)
-            self._compare(name, local, stopped)
-            self.bucket.guard(name, lock)
-            with self._lock:
-                for source in [each for each in self._open if each.name == name]:
-                    source.moved(local.size())
-            self.spool.delete(name)
+        there = [each for each in (name, name + CLOSE) if self.spool.path(each).exists()]
+        if not there:
+            raise FileNotFoundError(name)
+        for each in there:
+            with contextlib.closing(self.spool.open(each)) as local:
+                self._move(each, local, lock, stopped)
+
+    def _move(self, name: str, local: LocalSource, lock: Lock, stopped: Callable[[], bool]) -> None:
+        if local.locked():
+            raise OSError(errno.EBUSY, f"{name} is being written")
+        if not self._is_there(name):
+            with contextlib.suppress(FileExistsError):
+                self.bucket.upload(name, local, lock, stopped)
+        self._compare(name, local, stopped)
+        self.bucket.guard(name, lock)
+        with self._lock:
+            for source in [each for each in self._open if each.name == name]:
+                source.moved(local.size())
+        self.spool.delete(name)
 
     def _is_there(self, name: str) -> bool:
         try:

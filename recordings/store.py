@@ -72,6 +72,9 @@ class Store(Protocol):
     def put(self, name: str, data: bytes) -> None:
         """Keep a small object whole or not at all; `FileExistsError` if the name is taken."""
 
+    def discard(self, name: str) -> None:
+        """Drop a part that was begun and is not wanted: it never left this machine."""
+
     def delete(self, name: str) -> None:
         """Delete every copy; none is fine, too. `PermissionError` if the medium has it locked."""
 
@@ -221,6 +224,9 @@ class LocalStore:
         if path.parent != self.directory:
             with contextlib.suppress(OSError):  # it holds other parts, or is gone
                 path.parent.rmdir()
+
+    def discard(self, name: str) -> None:
+        self.delete(name)
 
     def guard(self, name: str, lock: Lock) -> None:
         """Nothing: a directory knows no lock that its owner could not lift."""

@@ -119,6 +119,9 @@ class MemoryStore:
             raise FileExistsError(name)
         self.parts[name] = data
 
+    def discard(self, name: str) -> None:
+        self.delete(name)
+
     def delete(self, name: str) -> None:
         self.parts.pop(name, None)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from recordings import PartReader, Status, WebmView, bucket, measure, s3, verify_part
+from recordings import PartReader, Status, WebmView, bucket, measure, recover, s3, verify_part
 from recordings.bucket import BucketError, Locked
 from recordings.keys import FileSigner
 from recordings.s3 import S3Store
@@ -327,6 +327,34 @@ def test_an_outage_keeps_a_deletion_from_being_half(store: S3Store, proxy: Proxy
     with pytest.raises(BucketError, match="busy"):
         store.delete(NAME)
     assert held(store) == DATA
+
+
+def test_the_end_of_a_call_needs_no_network(store: S3Store, proxy: Proxy) -> None:
+    """Sealing, verifying, closing and discarding a part of the spool ask the bucket nothing."""
+    store.spool.put("S-2/001.vbr", sealed())
+    assert verify_part(store, "S-2/001.vbr", SIGNER.trust()).status is Status.OK
+    assert not store.being_written("S-2/001.vbr")
+    store.spool.put("S-3/001.vbr", sealed(finish=False))
+    closing = recover(store, "S-3/001.vbr", SIGNER, SIGNER.trust(), cause="killed", by="test")
+    found = verify_part(store, "S-3/001.vbr", SIGNER.trust())
+    assert closing is not None and found.status is Status.RECOVERED
+    store.discard("S-2/001.vbr")
+    assert not proxy.seen
+
+    store.move("S-3/001.vbr", Lock())
+    assert verify_part(store, "S-3/001.vbr", SIGNER.trust()).status is Status.RECOVERED
+    assert set(store.waiting()) == {NAME}
+
+
+def test_a_closing_that_stayed_behind_follows(store: S3Store, proxy: Proxy) -> None:
+    store.spool.put(NAME + ".close", b"statement")
+    proxy.fault = lambda method, path: "503" if ".close" in path else None
+    with pytest.raises(BucketError, match="busy"):
+        store.move(NAME, Lock())
+    assert set(store.waiting()) == {NAME + ".close"} and held(store) == DATA
+    proxy.fault = lambda method, path: None
+    store.move(NAME, Lock())
+    assert not store.waiting() and read_all(store, NAME + ".close") == b"statement"
 
 
 def test_no_secret_is_told(store: S3Store, proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:

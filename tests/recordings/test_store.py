@@ -39,7 +39,7 @@ def settle(kind: str, store: Store) -> Settle:
     def move() -> None:
         if kind == "bucket":
             assert isinstance(store, S3Store)
-            for name in store.waiting():
+            for name in {name.removesuffix(".close") for name in store.waiting()}:
                 store.move(name, NO_LOCK)
             assert not store.waiting() and not any(store.spool.directory.iterdir())
 
@@ -122,6 +122,12 @@ def test_what_is_deleted_is_gone_and_the_name_is_free(store: Store, settle: Sett
     write(store, "S-1/001.vbr", b"second")
     settle()
     assert read_all(store, "S-1/001.vbr") == b"second"
+
+
+def test_what_was_begun_is_discarded(store: Store) -> None:
+    write(store, "S-1/001.vbr", b"ringing")
+    store.discard("S-1/001.vbr")
+    assert store.names() == []
 
 
 def test_a_lock_is_no_error(store: Store, settle: Settle) -> None:
