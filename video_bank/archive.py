@@ -20,7 +20,7 @@ from recordings.keys import FileKeyring, FileSigner, new_dek, new_part_id
 from recordings.recorder import Recorder
 from recordings.recovery import recover
 from recordings.replay import WebmView, streams
-from recordings.store import LocalStore
+from recordings.store import LocalStore, Store
 from recordings.verify import Status, Verdict, verify_part
 from video_bank.errors import NotFound
 from video_bank.storage import Database, now_us
@@ -39,7 +39,7 @@ class Archive:
 
     def __init__(self, db: Database, directory: Path, keys: Path) -> None:
         self._db = db
-        self.store = LocalStore(directory)
+        self.store: Store = LocalStore(directory)
         self._signer = FileSigner.load_or_create(keys)
         self._keyring = FileKeyring(keys / "recordings.keyring")
         self._trust = self._signer.trust()
@@ -135,7 +135,7 @@ class Archive:
     async def discard(self, recorder: Recorder) -> None:
         """A part begun for a call that did not come about: nothing was said, nothing is kept."""
         sealed = await recorder.finish()
-        await asyncio.to_thread(self.store.path(sealed.name).unlink)
+        await asyncio.to_thread(self.store.discard, sealed.name)
         await self._forget(sealed.part_id)
 
     async def unsealed(self) -> list[str]:
@@ -148,7 +148,7 @@ class Archive:
     async def drop(self, session: str) -> None:
         """Discard what a crash left of a call that did not come about."""
         for part in await self._left(session):
-            await asyncio.to_thread(self.store.path(part["name"]).unlink, missing_ok=True)
+            await asyncio.to_thread(self.store.discard, part["name"])
             await self._forget(part["id"])
 
     async def recover(self, session: str) -> str:
@@ -258,13 +258,13 @@ class Archive:
         return {"verdict": worst, "parts": checked}
 
     async def whereabouts(self, session: str) -> dict[str, Any] | None:
-        """Where a finished session's files lie on this machine, for those who verify there."""
+        """Where a finished session's files lie, for those who verify on this machine."""
         async with self._db.read() as c:
             parts = (await c.execute(_parts_of(session))).mappings().all()
         if not parts or any(part["sealed_at"] is None for part in parts):
             return None
         return {
-            "parts": [str(self.store.path(part["name"]).absolute()) for part in parts],
+            "parts": [self.store.where(part["name"]) for part in parts],
             "trust": str(self.trust_path.absolute()),
             "verdict": await self._worst(session),
         }

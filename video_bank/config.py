@@ -26,6 +26,9 @@ TURN_URL = re.compile(
     r"(?:\?transport=(?:udp|tcp))?"
 )
 
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+PREFIX_OF_NAMES = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*/){0,8}")
+
 
 @dataclass(frozen=True)
 class Config:
@@ -33,6 +36,33 @@ class Config:
 
     data: Path = Path("data")
     """Directory of everything the server keeps: database, keys, pictures, recordings."""
+
+    storage: Literal["local", "s3"] = "local"
+    """Where finished recordings are kept: `local`, in `data`; `s3`, in a bucket, with `data` as the
+    spool they are written to and leave from."""
+
+    s3_bucket: str = ""
+    """Name of the bucket."""
+
+    s3_endpoint: str = ""
+    """Origin of an S3-compatible store, such as `https://s3.bank.example`. Default: AWS."""
+
+    s3_region: str = ""
+    """Region of the bucket. Default: as AWS's own tools find it."""
+
+    s3_prefix: str = ""
+    """What the names of all objects begin with, such as `video-bank/`."""
+
+    s3_credentials_file: Path | None = None
+    """File with `aws_access_key_id` and `aws_secret_access_key` under `[default]`. Default: as
+    AWS's own tools find them (environment, role of the machine)."""
+
+    s3_object_lock: Literal["off", "governance", "compliance"] = "off"
+    """Mode of the object lock until the end of a recording's period, and of legal holds. The bucket
+    must have been made with object lock."""
+
+    spool_limit_gb: int = 50
+    """Raise an alarm when more than so many GB wait for the bucket."""
 
     host: str = "127.0.0.1"
     """Address to listen on; `0.0.0.0` for all."""
@@ -200,11 +230,31 @@ def _check(config: Config) -> None:
     if (config.tls_cert is None) != (config.tls_key is None):
         raise OperatorError("tls_cert and tls_key go together")
     _check_turn(config)
+    _check_storage(config)
     for network in config.trusted_proxies:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise OperatorError(f"trusted_proxies: {error}") from error
+
+
+def _check_storage(config: Config) -> None:
+    if config.storage not in ("local", "s3"):
+        raise OperatorError("storage must be local or s3")
+    if config.s3_object_lock not in ("off", "governance", "compliance"):
+        raise OperatorError("s3_object_lock must be off, governance or compliance")
+    if config.storage == "local":
+        return
+    if not BUCKET.fullmatch(config.s3_bucket):
+        raise OperatorError("storage s3 needs s3_bucket, the name of a bucket")
+    if not PREFIX_OF_NAMES.fullmatch(config.s3_prefix):
+        raise OperatorError("s3_prefix is letters, digits and ._- with a / at the end")
+    url = urlsplit(config.s3_endpoint)
+    strange = not url.hostname or url.path or url.query or "@" in url.netloc
+    if config.s3_endpoint and (url.scheme not in ("http", "https") or strange):
+        raise OperatorError("s3_endpoint must be an origin, such as https://s3.bank.example")
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        raise OperatorError("s3_endpoint must be https (http only for this machine)")
 
 
 def _check_turn(config: Config) -> None:

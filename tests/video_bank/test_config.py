@@ -6,6 +6,8 @@ import pytest
 from video_bank.config import Config, documentation, markdown, refuse_public_demo
 from video_bank.errors import OperatorError
 
+S3 = {"VIDEO_BANK_STORAGE": "s3", "VIDEO_BANK_S3_BUCKET": "recordings"}
+
 
 def test_every_setting_is_documented() -> None:
     assert set(documentation()) == {field.name for field in fields(Config)}
@@ -64,6 +66,15 @@ def test_what_follows_from_other_settings() -> None:
         ({"VIDEO_BANK_ICE_POLICY": "relay"}, "turn_urls"),
         ({"VIDEO_BANK_ICE_POLICY": "direct"}, "ice_policy"),
         ({"VIDEO_BANK_TRUSTED_PROXIES": "10.0.0.300"}, "trusted_proxies"),
+        ({"VIDEO_BANK_STORAGE": "tape"}, "storage"),
+        ({"VIDEO_BANK_STORAGE": "s3"}, "s3_bucket"),
+        ({"VIDEO_BANK_STORAGE": "s3", "VIDEO_BANK_S3_BUCKET": "../x"}, "s3_bucket"),
+        ({**S3, "VIDEO_BANK_S3_PREFIX": "a/../b/"}, "s3_prefix"),
+        ({**S3, "VIDEO_BANK_S3_PREFIX": "no-slash"}, "s3_prefix"),
+        ({**S3, "VIDEO_BANK_S3_ENDPOINT": "s3.example"}, "s3_endpoint"),
+        ({**S3, "VIDEO_BANK_S3_ENDPOINT": "http://s3.example"}, "s3_endpoint"),
+        ({**S3, "VIDEO_BANK_S3_OBJECT_LOCK": "yes"}, "s3_object_lock"),
+        ({**S3, "VIDEO_BANK_SPOOL_LIMIT_GB": "0"}, "spool_limit_gb"),
         ({"VIDEO_BANK_CONFIG": "/nowhere.toml"}, "VIDEO_BANK_CONFIG"),
     ],
 )
