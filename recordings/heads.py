@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from .errors import Damaged
@@ -78,6 +79,13 @@ def read_head(note: str, trusted: Iterable[Ed25519PublicKey]) -> TreeHead:
             if hint == key_hint(head.origin, key) and _holds(key, signature, text):
                 return head
     raise Damaged("head_not_signed", f"{head.origin} at {head.size}")
+
+
+def public_keys(pem: str) -> list[Ed25519PublicKey]:
+    """The Ed25519 keys in the text of a trust file; keys of other kinds sign no heads."""
+    blocks = re.findall(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", pem, re.DOTALL)
+    keys = [serialization.load_pem_public_key(block.encode()) for block in blocks]
+    return [key for key in keys if isinstance(key, Ed25519PublicKey)]
 
 
 def key_hint(name: str, key: Ed25519PublicKey) -> bytes:
