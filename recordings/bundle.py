@@ -31,9 +31,10 @@ from typing import Any
 
 import jinja2
 
-from .chain import compact, digest
+from .chain import compact
 from .keys import Signer
 from .store import Store, read_all
+from .verify_recording import SUITES
 
 MANIFEST = "MANIFEST.json"
 REPORT = "report.html"
@@ -166,9 +167,9 @@ def finish(directory: Path, report: Report, signer: Signer) -> None:
     signed = {
         "format": "VBRM",
         "manifest": text.decode(),
-        "signature": signer.sign(b"VBR1 manifest\0" + digest(text)).hex(),
+        "signature": signer.sign(b"VBR1 manifest\0" + SUITES[signer.suite].digest(text)).hex(),
         "signer": signer.key_id,
-        "suite": 1,
+        "suite": signer.suite,
     }
     put(directory / MANIFEST, compact(signed))
 

@@ -152,6 +152,9 @@ class Config:
     """Whether supervisors may listen to calls and whisper to the teller: `off`; `announced`, when
     customers see that they do; `unseen`, when only staff do."""
 
+    export_hours: int = 24
+    """An exported session can be fetched for so many hours; then its file is removed."""
+
     place_kept_s: int = 120
     """A place in the line is kept for so many seconds while the customer's page is not open."""
 

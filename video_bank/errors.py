@@ -31,6 +31,22 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "decision_missing": ("请先作出业务决定。", "Please decide first."),
     "delivery_failed": ("短信暂时无法发送，请稍后再试。", "The code could not be sent."),
+    "export_erased": (
+        "录像已被清除，无法导出。",
+        "The recording has been erased: there is nothing left to export.",
+    ),
+    "export_gone": (
+        "导出文件已删除或尚未完成，请重新导出。",
+        "The exported file is not there (any more). Please export again.",
+    ),
+    "export_not_sealed": (
+        "录像尚未封存，请在通话结束后再导出。",
+        "The recording is not sealed yet. Please export it after the call.",
+    ),
+    "exports_full": (
+        "当前导出任务已满，请稍后再试。",
+        "Too many exports are waiting. Please try again in a few minutes.",
+    ),
     "internal": (
         "系统出现问题，请稍后再试。",
         "Something went wrong on our side. Please try again.",
@@ -134,6 +150,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "There is no such colleague who could take part.",
     ),
     "unknown_decision": ("没有这种决定。", "There is no such decision."),
+    "unknown_export": ("没有这项导出。", "There is no such export."),
     "unknown_field": ("没有这个字段。", "There is no such field."),
     "unknown_finding": ("没有这项检查结果。", "There is no such finding."),
     "unknown_language": ("不支持该语言。", "This language is not supported."),

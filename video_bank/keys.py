@@ -14,6 +14,7 @@ from video_bank.connection_test import ConnectionTest
 from video_bank.conversation import Conversation
 from video_bank.customers import Customers
 from video_bank.evidence import Timeline
+from video_bank.exports import Exports
 from video_bank.findings import Findings
 from video_bank.gate import Gate
 from video_bank.line import Line
@@ -50,3 +51,4 @@ QUALITY = web.AppKey("quality", Quality)
 SUPERVISION = web.AppKey("supervision", Supervision)
 GATE = web.AppKey("gate", Gate)
 REVIEWS = web.AppKey("reviews", Reviews)
+EXPORTS = web.AppKey("exports", Exports)

@@ -21,6 +21,10 @@ class Pages:
         )
         self._words = {lang: _words(directory / "locales", lang) for lang in LANGUAGES}
 
+    def words(self, lang: str, *areas: str) -> dict[str, str]:
+        """The words of these areas; a later one's wins."""
+        return {key: said for area in areas for key, said in self._words[lang][area].items()}
+
     def render(self, template: str, lang: str, area: str, **context: Any) -> str:
         """The page in ``lang``, with the words of ``common`` and of its own area."""
         words = self._words[lang]["common"] | self._words[lang].get(area, {})

@@ -34,6 +34,8 @@ class Permission(StrEnum):
     """Look at all calls under way, listen to them, whisper to the teller, take part."""
     REVIEW = "review"
     """List sessions masked, replay them, verify seals, each viewing with a reason."""
+    EXPORT = "export"
+    """Have a session made into a bundle for a court or an authority, with a reason."""
     UNMASK = "unmask"
     """See a customer's full name, phone and ID number, with a reason."""
     AUDIT = "audit"
@@ -54,6 +56,7 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.INVITE: _SERVING | {Role.SUPERVISOR},
     Permission.SUPERVISE: frozenset({Role.SUPERVISOR}),
     Permission.REVIEW: frozenset({Role.REVIEWER}),
+    Permission.EXPORT: frozenset({Role.REVIEWER}),
     Permission.UNMASK: frozenset({Role.REVIEWER}),
     Permission.AUDIT: frozenset({Role.REVIEWER, Role.ADMIN}),
     Permission.MANAGE_STAFF: frozenset({Role.ADMIN}),

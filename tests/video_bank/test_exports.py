@@ -1,0 +1,361 @@
+"""Exports: a real database, recording and renderer, and the bundle's own verifier."""
+
+import asyncio
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from sqlalchemy import insert, select, update
+
+from kyc.check import Finding, Verdict
+from tests.recordings.takes import take
+from video_bank.archive import Archive
+from video_bank.attendance import Attendee, seat
+from video_bank.blobs import LocalBlobs
+from video_bank.businesses import Businesses, load_consents
+from video_bank.config import Config
+from video_bank.customers import Customers
+from video_bank.dossier import Dossier
+from video_bank.errors import Conflict, NotFound, TooMany
+from video_bank.evidence import AUDIT, Entry, Timeline, verify
+from video_bank.exports import WAITING, Exports
+from video_bank.findings import Findings
+from video_bank.pages import Pages
+from video_bank.secrets import Secrets
+from video_bank.sessions import Sessions
+from video_bank.storage import Database, new_id, now_us
+from video_bank.storage import tables as t
+
+REASON = "法院调取 2026-118"
+
+
+class NoProofs:
+    """A notary that has not come round yet."""
+
+    async def at_once(self, session: str) -> list[dict[str, Any]]:
+        return []
+
+
+class Office:
+    """A bank with one sealed session of two seconds."""
+
+    def __init__(
+        self, config: Config, db: Database, secrets: Secrets, customers: Customers
+    ) -> None:
+        self.config, self.db, self.customers = config, db, customers
+        self.timeline = Timeline()
+        self.sessions = Sessions(
+            db, self.timeline, secrets, Businesses(), load_consents(), queue_limit=9
+        )
+        blobs = LocalBlobs(config.data / "blobs", b"b" * 32)
+        self.findings = Findings(db, blobs, secrets, self.sessions)
+        self.archive = Archive(db, config.data / "recordings", config.keys)
+        self.spool = config.data / "exports"
+        self.session = ""
+
+    def exports(self, hours: int = 24) -> Exports:
+        dossier = Dossier(
+            self.db,
+            self.timeline,
+            self.sessions,
+            self.customers,
+            self.findings,
+            self.archive,
+            Businesses(),
+            Pages(),
+            NoProofs(),
+        )
+        return Exports(self.db, self.timeline, self.archive, dossier, spool=self.spool, hours=hours)
+
+    async def staff(self, name: str, role: str) -> str:
+        key = new_id()
+        async with self.db.write() as tx:
+            await tx.execute(
+                insert(t.staff).values(
+                    id=key,
+                    name=new_id().lower(),
+                    display_name=name,
+                    role=role,
+                    password_hash="-",
+                    created_at=now_us(),
+                )
+            )
+        return key
+
+    async def talk(self) -> None:
+        """One session from the line to its seal."""
+        code = await self.customers.walk_in("张三", "13800138000", "zh", "192.0.2.1")
+        customer = await self.customers.confirm(code.id, code.demo_code or "", "192.0.2.1")
+        who = customer.login.subject_id
+        teller = await self.staff("王芳", "teller")
+        self.session = session = await self.sessions.join(
+            who, "identification", "zh", recording=True, face=True, version=load_consents().version
+        )
+        await self.sessions.offer(session, teller)
+        recorder = await self.archive.open(session, lambda error: None)
+        await self.sessions.accept(session, teller)
+        for label in ("customer", "teller"):
+            recorder.stream(label)
+        for number, start_us in ((1, 0), (2, 400_000)):
+            for p in take(2.0, 1.0, start_us=start_us):
+                recorder.frame(number, p.kind, p.time_us, p.data, p.keyframe)
+        recorder.event(1_000_000, {"kind": "accepted", "actor": "server", "data": {}})
+        finding = Finding("liveness", Verdict.PASSED, "passed", media_time_us=900_000)
+        await self.findings.record(session, finding, 1)
+        await self.sessions.end(session, f"staff:{teller}", "teller_ended")
+        sealed = await self.archive.finish(session, recorder)
+        await self.sessions.seal(session, sealed.pop("verdict"), **sealed)
+
+    async def audit(self) -> list[Entry]:
+        async with self.db.read() as c:
+            entries = await self.timeline.read(c, AUDIT)
+        assert verify(entries) is None
+        return entries
+
+
+@pytest.fixture
+async def office(
+    config: Config, database: Database, secrets: Secrets, customers: Customers
+) -> Office:
+    made = Office(config, database, secrets, customers)
+    await made.talk()
+    return made
+
+
+@pytest.fixture
+async def exports(office: Office) -> AsyncIterator[Exports]:
+    """Working."""
+    made = office.exports()
+    task = asyncio.create_task(made.run())
+    yield made
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def ended(exports: Exports, made: str, reviewer: str) -> dict[str, Any]:
+    """The export's last state; what was said of it meanwhile only ever grew."""
+    progress = 0.0
+    async with asyncio.timeout(60):
+        while (state := await exports.state(made, reviewer))["state"] in ("waiting", "working"):
+            assert progress <= state["progress"] <= 1
+            progress = state["progress"]
+            await asyncio.sleep(0.02)
+    return state
+
+
+def verified(directory: Path) -> tuple[int, str]:
+    """What the bundle's own verifier says, as the report tells people to call it."""
+    command = [sys.executable, "-I", "verify_recording.py", ".", "--trust", "trust.pem"]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        for _ in range(10_000):
+            if await true():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_bundle_that_anybody_can_verify(
+    office: Office, exports: Exports, tmp_path: Path
+) -> None:
+    reviewer = await office.staff("赵敏", "reviewer")
+    made = await exports.ask("V-1", office.session, reviewer, REASON)
+    assert await exports.ask("V-1", office.session, reviewer, REASON) == made
+    asked = (await office.audit())[-1]
+    assert (asked.kind, asked.actor) == ("exported", f"staff:{reviewer}")
+    assert asked.body["reason"] == REASON and asked.body["export"] == made
+    state = await ended(exports, made, reviewer)
+    assert (state["state"], state["failure"], state["progress"]) == ("done", None, 1.0)
+    path, name = await exports.fetch(made, reviewer)
+    assert name == f"session-{office.session}.zip"
+    assert path.stat().st_mode & 0o777 == 0o600 and path.stat().st_size == state["bytes"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == state["sha256"]
+    assert [entry.kind for entry in (await office.audit())[-2:]] == ["exported", "export_fetched"]
+    assert list(office.spool.iterdir()) == [path]
+
+    with zipfile.ZipFile(path) as packed:
+        packed.extractall(tmp_path / "out")
+    (directory,) = (tmp_path / "out").iterdir()
+    names = {
+        each.relative_to(directory).as_posix() for each in directory.rglob("*") if each.is_file()
+    }
+    assert names == {
+        "parts/001.vbr", "timeline.json", "proof.json", "trust.pem", "video.mp4", "report.html",
+        "verify_recording.py", "MANIFEST.json",
+    }  # fmt: skip
+    signed = json.loads((directory / "MANIFEST.json").read_text())
+    files = json.loads(signed["manifest"])["files"]
+    assert files == {
+        name: hashlib.sha256((directory / name).read_bytes()).hexdigest()
+        for name in names - {"MANIFEST.json"}
+    }
+    code, said = await asyncio.to_thread(verified, directory)
+    assert code == 0, said
+
+    timeline = json.loads((directory / "timeline.json").read_text())
+    assert timeline["whole"] and verify([Entry(**row) for row in timeline["rows"]]) is None
+    report = (directory / "report.html").read_text()
+    for told in ("张三", "王芳", REASON, "真人检测", "Live person", files["video.mp4"], "完好"):
+        assert told in report, told
+    assert "<script" not in report and "http://" not in report and "https://" not in report
+    with av.open(str(directory / "video.mp4")) as film:
+        assert film.duration is not None and abs(film.duration / 1e6 - 2.4) < 0.1
+
+    part = directory / "parts" / "001.vbr"
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    code, said = await asyncio.to_thread(verified, directory)
+    assert code == 1, said
+
+
+async def test_an_export_is_its_askers_alone(office: Office, exports: Exports) -> None:
+    mine, other = [await office.staff(name, "reviewer") for name in ("赵敏", "李明")]
+    made = await exports.ask("V-1", office.session, mine, REASON)
+    for verb in (exports.state, exports.fetch, exports.stop):
+        with pytest.raises(NotFound):
+            await verb(made, other)
+    assert await exports.latest(office.session, other) is None
+    latest = await exports.latest(office.session, mine)
+    assert latest is not None and latest["id"] == made
+
+
+async def test_stopped_it_leaves_nothing(office: Office, exports: Exports) -> None:
+    reviewer = await office.staff("赵敏", "reviewer")
+    made = await exports.ask("V-1", office.session, reviewer, REASON)
+
+    async def begun() -> bool:
+        state: str = (await exports.state(made, reviewer))["state"]
+        return state == "working"
+
+    async def gone() -> bool:
+        return exports._working is None and not list(office.spool.iterdir())
+
+    await until(begun)
+    await exports.stop(made, reviewer)
+    assert (await exports.state(made, reviewer))["state"] == "stopped"
+    await until(gone)
+    assert await gone()
+    with pytest.raises(NotFound):
+        await exports.fetch(made, reviewer)
+
+
+async def test_removed_and_expired(office: Office, exports: Exports) -> None:
+    reviewer = await office.staff("赵敏", "reviewer")
+    made = await exports.ask("V-1", office.session, reviewer, REASON)
+    assert (await ended(exports, made, reviewer))["until"]
+    path, _ = await exports.fetch(made, reviewer)
+    async with office.db.write() as tx:
+        long_ago = now_us() - 25 * 3_600_000_000
+        await tx.execute(update(t.exports).values(ended_at=long_ago))
+    await exports._expire()
+    assert not path.exists()
+    state = await exports.state(made, reviewer)
+    assert (state["state"], state["until"]) == ("done", None)
+    with pytest.raises(NotFound):
+        await exports.fetch(made, reviewer)
+
+
+async def test_a_restart_says_what_became_of_it(office: Office) -> None:
+    reviewer = await office.staff("赵敏", "reviewer")
+    exports = office.exports()
+    made = await exports.ask("V-1", office.session, reviewer, REASON)
+    async with office.db.write() as tx:
+        await tx.execute(update(t.exports).values(state="working", progress=0.4))
+    (office.spool / made / "session").mkdir(parents=True)
+    (office.spool / "left.zip").write_bytes(b"left")
+    await exports._begin()
+    state = await exports.state(made, reviewer)
+    assert (state["state"], state["failure"]) == ("failed", "restarted")
+    assert list(office.spool.iterdir()) == []
+
+
+async def test_what_cannot_be_exported(office: Office) -> None:
+    exports, reviewer = office.exports(), await office.staff("赵敏", "reviewer")
+    before = len(await office.audit())
+    async with office.db.write() as tx:
+        await tx.execute(update(t.parts).values(sealed_at=None))
+    with pytest.raises(Conflict, match="export_not_sealed"):
+        await exports.ask("V-1", office.session, reviewer, REASON)
+    async with office.db.write() as tx:
+        await tx.execute(update(t.parts).values(sealed_at=now_us(), erased_at=now_us()))
+    with pytest.raises(Conflict, match="export_erased"):
+        await exports.ask("V-1", office.session, reviewer, REASON)
+    assert len(await office.audit()) == before
+
+
+async def test_the_line_is_bounded(office: Office) -> None:
+    exports = office.exports()
+    for _ in range(WAITING):
+        await exports.ask("V-1", office.session, await office.staff("赵敏", "reviewer"), REASON)
+    one_more = await office.staff("李明", "reviewer")
+    with pytest.raises(TooMany):
+        await exports.ask("V-1", office.session, one_more, REASON)
+
+
+async def test_without_room_it_fails_and_says_so(
+    office: Office, exports: Exports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("video_bank.exports.SPARE", 1 << 60)
+    reviewer = await office.staff("赵敏", "reviewer")
+    made = await exports.ask("V-1", office.session, reviewer, REASON)
+    assert (await ended(exports, made, reviewer))["failure"] == "no_space"
+
+
+async def test_keys_reach_the_renderer_by_its_input_alone(
+    office: Office,
+    exports: Exports,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: list[str] = []
+    real = asyncio.create_subprocess_exec
+
+    async def spy(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        seen.extend([*command, *options["env"], *options["env"].values()])
+        return await real(*command, **options)
+
+    monkeypatch.setattr("video_bank.exports.asyncio.create_subprocess_exec", spy)
+    reviewer = await office.staff("赵敏", "reviewer")
+    made = await exports.ask("V-1", office.session, reviewer, REASON)
+    assert (await ended(exports, made, reviewer))["state"] == "done"
+    async with office.db.read() as c:
+        part = (await c.execute(select(t.parts))).mappings().one()
+    dek = office.archive.dek(part).hex()
+    path, _ = await exports.fetch(made, reviewer)
+    assert seen and dek not in " ".join(seen) and dek not in caplog.text
+    assert os.fsencode(dek) not in path.read_bytes()
+
+
+async def test_nothing_of_an_erased_session_comes_out(office: Office, exports: Exports) -> None:
+    """Erased after it was asked for, before it was made."""
+    reviewer = await office.staff("赵敏", "reviewer")
+    made = await exports.ask("V-1", office.session, reviewer, REASON)
+    async with office.db.write() as tx:
+        await tx.execute(update(t.parts).values(wrapped_dek=None, erased_at=now_us()))
+    assert (await ended(exports, made, reviewer))["failure"] == "erased"
+
+
+async def test_another_guest_has_no_name_that_is_not_certain(office: Office) -> None:
+    async with office.db.write() as tx:
+        for name in ("甲", "乙"):
+            person = await office.customers._find_or_create(tx, name, None)
+            await seat(tx, office.session, Attendee.joined(person, "customer", "co_customer"))
+    dossier = office.exports()._dossier
+    names = (await dossier.of(office.session)).names
+    assert names["customer"] == "客户 Customer · 张三"
+    assert names["teller screen"] == "柜员的屏幕 Teller's screen · 王芳"
+    assert names["co_customer 2"] == "共同借款人 Second borrower 2"
