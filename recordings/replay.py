@@ -1,4 +1,8 @@
-"""Plaintext views of a sealed part, made while they are read: a file per stream, events."""
+"""Plaintext views of a part, made while they are read: a file per stream, events, loudness.
+
+Of a part that is still being written, :class:`SignedReader` gives out what a signature of the
+writer covers, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,13 @@ from itertools import accumulate
 from typing import Any
 
 from . import matroska
-from .container import Flag, PartReader, Record, Type
+from .container import RECORD_HEADER, TAG, Flag, PartReader, Record, Type
 from .errors import Damaged
-from .keys import TAG
+from .store import Source
+from .verify_recording import Checkpoint, Trust, preamble_text, record_text
 
+KEPT_CHECKPOINTS = 64
+"""Signatures that a reader of a running part remembers: half a minute of it."""
 KEPT_FRAGMENTS = 8
 """Decrypted fragments that a view remembers: at most 8 MiB, in practice 0.5."""
 
@@ -44,10 +51,129 @@ class StreamInfo:
     """Media time of its first fragment."""
 
 
+@dataclass(frozen=True)
+class Loudness:
+    """How loud the sound of a stream was for a while, the loudest packet of each step."""
+
+    stream: int
+    from_us: int
+    """Media time at which the first step begins."""
+    step_ms: int
+    values: list[int]
+    """-dBov, 0 loudest .. 127 silence (RFC 6464)."""
+
+
+class SignedReader(PartReader):
+    """Opens records of a part that is being written, as far as it is signed.
+
+    A CHECKPOINT lists the leaves of the records since the one before it. A record is given out
+    only if a CHECKPOINT with a good signature lists its leaf: what the writer has not signed yet,
+    or what somebody else put there, does not exist for a viewer. Safe for several threads, but
+    `grow` must not run beside `select`.
+    """
+
+    def __init__(self, source: Source, dek: bytes, trust: Trust) -> None:
+        """`Damaged` when the preamble is not signed by somebody trusted."""
+        super().__init__(source, dek)
+        self._trust = trust
+        self._signer = str(self.preamble.header["signer"])
+        text = preamble_text(self.preamble.hash)
+        if not trust.signed(self._signer, text, self.preamble.signature):
+            raise Damaged("preamble_signature_wrong")
+        self._checkpoints: list[int] = []
+        """Their numbers, ascending."""
+        self._known: OrderedDict[int, list[bytes]] = OrderedDict()
+        self._kept_lock = threading.Lock()
+        self._note_checkpoints(0)
+
+    @property
+    def signed(self) -> int:
+        """Number of records in front of the last CHECKPOINT."""
+        return self._checkpoints[-1] if self._checkpoints else 0
+
+    @property
+    def signed_us(self) -> int:
+        """Media time up to which the part is signed."""
+        return self[self.signed].time_us if self._checkpoints else 0
+
+    def grow(self) -> int:
+        """Take up what was written since; the number of records signed now."""
+        known = len(self)
+        self._scan()
+        self._note_checkpoints(known)
+        return self.signed
+
+    def select(self, type: Type, stream: int | None = None) -> Iterator[Record]:
+        signed = self.signed
+        return (record for record in super().select(type, stream) if record.sequence < signed)
+
+    def open(self, record: Record) -> bytes:
+        place = bisect_right(self._checkpoints, record.sequence)
+        if place == len(self._checkpoints):
+            raise Damaged("not_signed_yet", record=record.sequence)
+        after = self._checkpoints[place]
+        before = self._checkpoints[place - 1] if place else 0
+        leaves = self._leaves(after)
+        raw = self._source.read(record.offset, RECORD_HEADER + record.length)
+        leaf = self.preamble.suite.leaf(raw[:RECORD_HEADER], raw[RECORD_HEADER:])
+        if len(leaves) != after - before or leaves[record.sequence - before] != leaf:
+            raise Damaged("record_altered", record=record.sequence)
+        return super().open(record)
+
+    def _note_checkpoints(self, since: int) -> None:
+        numbers = range(since, len(self))
+        self._checkpoints += [n for n in numbers if self[n].type == Type.CHECKPOINT]
+
+    def _leaves(self, sequence: int) -> list[bytes]:
+        """What the CHECKPOINT of this number lists, once its signature has been checked."""
+        with self._kept_lock:
+            if sequence in self._known:
+                self._known.move_to_end(sequence)
+                return self._known[sequence]
+        record = self[sequence]
+        raw = self._source.read(record.offset, RECORD_HEADER + record.length)
+        checkpoint = Checkpoint.unpack(raw[RECORD_HEADER:])
+        text = record_text(self._hash, raw[:RECORD_HEADER], checkpoint.signed)
+        if not self._trust.signed(self._signer, text, checkpoint.signature):
+            raise Damaged("signature_wrong", record=sequence)
+        with self._kept_lock:
+            self._known[sequence] = checkpoint.leaves
+            while len(self._known) > KEPT_CHECKPOINTS:
+                self._known.popitem(last=False)
+        return checkpoint.leaves
+
+
 def events(reader: PartReader) -> Iterator[Event]:
     """What happened, in the order it was written."""
     for record in reader.select(Type.EVENT):
-        yield Event(record.sequence, record.time_us, json.loads(reader.open(record)))
+        yield event(reader, record)
+
+
+def event(reader: PartReader, record: Record) -> Event:
+    """One EVENT record, opened; `Damaged` if it is not what was sealed, or no JSON object."""
+    try:
+        body = json.loads(reader.open(record))
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Damaged("record_malformed", "event", record.sequence)
+    return Event(record.sequence, record.time_us, body)
+
+
+def loudness(event: Event) -> Loudness | None:
+    """The loudness that an event of the kind `levels` tells; None for any other event.
+
+    `Damaged` for one that no recorder writes.
+    """
+    body = event.body
+    if body.get("kind") != "levels":
+        return None
+    numbers = [body.get(name) for name in ("stream", "from_us", "step_ms")]
+    values = body.get("values")
+    whole = all(type(one) is int and one >= 0 for one in numbers) and isinstance(values, list)
+    if not whole or not all(type(one) is int and 0 <= one <= 127 for one in values or ()):
+        raise Damaged("record_malformed", "levels", event.sequence)
+    return Loudness(body["stream"], body["from_us"], max(1, body["step_ms"]), body["values"])
 
 
 def streams(reader: PartReader) -> list[StreamInfo]:
@@ -75,13 +201,16 @@ class WebmView:
     The file is never made: its front (length, tracks, Cues) is computed, and of the rest only the
     fragments that are read are decrypted. Times in it begin at 0, which is `start_us` in the
     session. The part may be finished, cut by a crash, or still growing; the view is of what was
-    there when it was opened. Safe for several threads; reads block, so call them from one.
+    there when it was opened, or of its first `until` records. Safe for several threads; reads
+    block, so call them from one.
     """
 
-    def __init__(self, reader: PartReader, stream: int) -> None:
+    def __init__(self, reader: PartReader, stream: int, until: int | None = None) -> None:
         """`KeyError` if the part has no such stream, `Damaged` if its ends can't be opened."""
         self._reader = reader
         mine = list(reader.select(Type.DATA, stream))
+        if until is not None:
+            mine = [record for record in mine if record.sequence < until]
         inits = [record for record in mine if record.flags & _INIT]
         self._clusters = [record for record in mine if not record.flags & _INIT]
         if not inits or not self._clusters:

@@ -19,7 +19,19 @@ ROOT = Path(__file__).resolve().parent.parent
 LEAVES = ("signaling", "kyc", "recordings")
 OURS = (*LEAVES, "video_bank", "run_server", "benchmarks", "scripts", "tests")
 
-LOOK_RIGHT = {"app", "call", "calls", "checks", "connection_test", "findings", "archive", "gate"}
+LOOK_RIGHT = {
+    "app",
+    "call",
+    "calls",
+    "checks",
+    "connection_test",
+    "findings",
+    "archive",
+    "gate",
+    "notary",
+    "replay",
+    "spool",
+}
 "Modules of video_bank that may import leaf packages; app assembles them."
 
 FLOORS: dict[str, int] = {

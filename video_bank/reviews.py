@@ -1,7 +1,7 @@
 """What compliance reviewers see: sessions found, opened for viewing, unmasked.
 
 Opening and unmasking write to the audit log in the same transaction that grants them, so nothing
-is shown that is not on record.
+is shown that is not on record.  Supervisors open calls that go on, and those only.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,16 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select
 
+from video_bank.accounts import Login
+from video_bank.approvals import Approvals
 from video_bank.archive import Archive
 from video_bank.customers import Customers
-from video_bank.errors import NotFound, UserError
+from video_bank.errors import NotAllowed, NotFound, UserError
 from video_bank.evidence import AUDIT, Timeline
 from video_bank.findings import Findings
+from video_bank.permissions import ALLOWED, Permission
 from video_bank.quality import Quality
+from video_bank.replay import Replay, chapters
 from video_bank.sessions import Sessions
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
@@ -24,6 +28,8 @@ from video_bank.storage import tables as t
 PAGE = 25
 VIEWING_S = 3600
 """A viewing lasts an hour: longer than a session, shorter than a forgotten browser."""
+LAST_LOOK_S = 60
+"""A supervisor who followed a call may see its last seconds for so long after its end."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +105,13 @@ class Reviews:
         findings: Findings,
         archive: Archive,
         quality: Quality,
+        approvals: Approvals,
     ) -> None:
         self._db, self._timeline = db, timeline
         self._sessions, self._customers = sessions, customers
         self._findings, self._archive, self._quality = findings, archive, quality
+        self._approvals = approvals
+        self.replay = Replay(archive)
 
     async def find(self, wanted: Filter) -> dict[str, Any]:
         """One page of sessions, newest first."""
@@ -157,51 +166,91 @@ class Reviews:
             flags.append("no_face_consent")
         return flags
 
-    async def open(self, session: str, reviewer: str, reason: str) -> dict[str, Any]:
-        """Begin a viewing: its entry in the audit log is committed before anything is returned."""
+    async def open(self, session: str, viewer: Login, reason: str) -> dict[str, Any]:
+        """Begin a viewing: its entry in the audit log is committed before anything is returned.
+
+        Raises:
+            NotAllowed: a second person has not approved it, or the call that a supervisor wants
+                to look back into is over.
+        """
         row = await self._sessions.get(session)
+        if not _reviews(viewer) and row["state"] != "talking":
+            raise NotAllowed("viewing_running_only")
         viewing, now = new_id(), now_us()
+        expires = now + VIEWING_S * 1_000_000
         async with self._db.write() as tx:
+            approval = await self._approvals.require(tx, session, viewer.subject_id)
+            viewed = {"session": session, "viewing": viewing, "reason": reason}
+            if approval is not None:
+                expires = min(expires, approval["expires_at"])
+                viewed["approval"] = approval["id"]
             await tx.execute(
                 insert(t.viewings).values(
                     id=viewing,
                     session_id=session,
-                    by=reviewer,
+                    by=viewer.subject_id,
                     reason=reason,
                     at=now,
-                    expires_at=now + VIEWING_S * 1_000_000,
+                    expires_at=expires,
                 )
             )
-            viewed = {"session": session, "viewing": viewing, "reason": reason}
-            await self._timeline.append(tx, AUDIT, "viewed", f"staff:{reviewer}", viewed)
+            await self._timeline.append(tx, AUDIT, "viewed", f"staff:{viewer.subject_id}", viewed)
+        return {
+            "viewing": viewing,
+            "expires_s": (expires - now) // 1_000_000,
+            "session": await self._subject(row),
+            "erased": await self._erased(session),
+            **await self.moving(session, viewing),
+            "findings": await self._found(session, viewing) if _reviews(viewer) else [],
+            "quality": await self._quality.of(session),
+            "seal": await self._archive.stated(session),
+        }
+
+    async def moving(self, session: str, viewing: str) -> dict[str, Any]:
+        """What of a viewing changes while the call goes on: the streams and how far they go, and
+        what happened."""
+        return {
+            "streams": await self.replay.streams(session, viewing),
+            "live": await self._live(session),
+            "timeline": await self._told(session),
+        }
+
+    async def _live(self, session: str) -> dict[str, int] | None:
+        """Media time now, and up to which it is signed and can be seen; None when it is over."""
+        now = self._sessions.witness.media_time_us(session)
+        edge = await self.replay.edge(session) if now is not None else None
+        return None if now is None or edge is None else {"now_us": now, "edge_us": edge}
+
+    async def _told(self, session: str) -> list[dict[str, Any]]:
+        """The timeline, each entry with what the seal of the recording says of it."""
         async with self._db.read() as c:
             entries = await self._timeline.read(c, f"session:{session}")
+        return chapters(entries, await self.replay.events(session))
+
+    async def _found(self, session: str, viewing: str) -> list[dict[str, Any]]:
         findings = await self._findings.of(session)
         for finding in findings:
             for each in finding["pictures"]:
                 each["url"] = (
                     f"/api/viewings/{viewing}/findings/{finding['id']}/pictures/{each['name']}"
                 )
-        return {
-            "viewing": viewing,
-            "expires_s": VIEWING_S,
-            "session": await self._subject(row),
-            "streams": await self._archive.streams(session, viewing),
-            "timeline": [
-                {
-                    "seq": entry.seq,
-                    "at": entry.at,
-                    "media_time_us": entry.media_time_us,
-                    "kind": entry.kind,
-                    "actor": entry.actor.partition(":")[0],
-                    "data": entry.body,
-                }
-                for entry in entries
-            ],
-            "findings": findings,
-            "quality": await self._quality.of(session),
-            "seal": await self._archive.verify(session),
-        }
+        return findings
+
+    async def _erased(self, session: str) -> dict[str, Any] | None:
+        """When the recording was erased for good, and under which certificate."""
+        p, e = t.parts.c, t.erasures.c
+        query = (
+            select(e.at, e.id, e.reason)
+            .join(t.parts, p.erasure_id == e.id)
+            .where(p.session_id == session)
+            .order_by(e.at.desc())
+            .limit(1)
+        )
+        async with self._db.read() as c:
+            row = (await c.execute(query)).mappings().first()
+        if row is None:
+            return None
+        return {"at": row["at"], "certificate": row["id"], "reason": row["reason"]}
 
     async def _subject(self, row: RowMapping) -> dict[str, Any]:
         card = await self._customers.card(row["customer_id"])
@@ -218,26 +267,30 @@ class Reviews:
             "end_reason": row["end_reason"],
         }
 
-    async def viewing(self, viewing: str, reviewer: str) -> str:
-        """The session of an open viewing of this reviewer.
+    async def viewing(self, viewing: str, viewer: Login) -> str:
+        """The session of an open viewing of this person.
 
         Raises:
             NotFound: there is none, it is over, or it is somebody else's.
         """
-        query = select(t.viewings.c.session_id).where(
-            t.viewings.c.id == viewing,
-            t.viewings.c.by == reviewer,
-            t.viewings.c.expires_at > now_us(),
+        v, s = t.viewings.c, t.sessions.c
+        query = (
+            select(v.session_id, s.ended_at)
+            .join(t.sessions, s.id == v.session_id)
+            .where(v.id == viewing, v.by == viewer.subject_id, v.expires_at > now_us())
         )
         async with self._db.read() as c:
-            session = (await c.execute(query)).scalar_one_or_none()
-        if session is None:
+            row = (await c.execute(query)).mappings().one_or_none()
+        if row is None:
             raise NotFound("viewing_over")
-        return str(session)
+        over_us = now_us() - (row["ended_at"] or now_us())
+        if over_us > LAST_LOOK_S * 1_000_000 and not _reviews(viewer):
+            raise NotFound("viewing_over")
+        return str(row["session_id"])
 
-    async def picture(self, viewing: str, reviewer: str, finding: str, name: str) -> bytes:
+    async def picture(self, viewing: str, viewer: Login, finding: str, name: str) -> bytes:
         """A Finding's picture inside a viewing."""
-        session = await self.viewing(viewing, reviewer)
+        session = await self.viewing(viewing, viewer)
         return await self._findings.picture(session, finding, name)
 
     async def unmask(self, session: str, reviewer: str, reason: str) -> dict[str, Any]:
@@ -247,3 +300,7 @@ class Reviews:
             asked = {"session": session, "reason": reason}
             await self._timeline.append(tx, AUDIT, "unmasked", f"staff:{reviewer}", asked)
         return await self._customers.unmasked(row["customer_id"])
+
+
+def _reviews(viewer: Login) -> bool:
+    return viewer.role in ALLOWED[Permission.REVIEW]

@@ -81,6 +81,8 @@ def valid(consent: str) -> dict[str, Json]:
         "/api/connection-test": {"sdp": "v=0"},
         "/api/reviews/{session}/viewings": {"reason": "complaint"},
         "/api/reviews/{session}/unmask": {"reason": "complaint"},
+        "/api/reviews/{session}/approvals": {"reason": "complaint"},
+        "/api/approvals/{id}/decision": {"verdict": "approved", "reason": "complaint"},
     }
 
 

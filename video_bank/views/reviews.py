@@ -1,5 +1,7 @@
 """The reviewer's page: sessions listed, replayed and verified; every look is itself on record."""
 
+import re
+
 from aiohttp import web
 
 from video_bank.accounts import LOGIN
@@ -8,10 +10,11 @@ from video_bank.keys import ARCHIVE, BUSINESSES, REVIEWS
 from video_bank.permissions import Permission
 from video_bank.reviews import Filter
 from video_bank.sessions import text
-from video_bank.views.route import Route, body
+from video_bank.views.route import Route, body, number
 
 CHUNK = 256 * 1024
 """Bytes decrypted and sent at a time: a seek answers at once and little plaintext is in memory."""
+_NUMBER = re.compile(r"[0-9]{1,5}")
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -32,8 +35,21 @@ async def view(request: web.Request) -> web.Response:
     login = request[LOGIN]
     reason = text((await body(request)).get("reason"), least=4, most=500)
     session = request.match_info["session"]
-    opened = await request.app[REVIEWS].open(session, login.subject_id, reason)
+    opened = await request.app[REVIEWS].open(session, login, reason)
     return web.json_response(opened, status=201)
+
+
+async def moving(request: web.Request) -> web.Response:
+    """The streams of a viewing as they are now, while the call goes on."""
+    viewing = request.match_info["viewing"]
+    session = await request.app[REVIEWS].viewing(viewing, request[LOGIN])
+    return web.json_response(await request.app[REVIEWS].moving(session, viewing))
+
+
+async def levels(request: web.Request) -> web.Response:
+    """How loud everybody spoke, inside a viewing."""
+    session = await request.app[REVIEWS].viewing(request.match_info["viewing"], request[LOGIN])
+    return web.json_response(await request.app[REVIEWS].replay.levels(session))
 
 
 async def unmask(request: web.Request) -> web.Response:
@@ -41,9 +57,7 @@ async def unmask(request: web.Request) -> web.Response:
     login = request[LOGIN]
     reason = text((await body(request)).get("reason"), least=4, most=500)
     session = request.match_info["session"]
-    return web.json_response(
-        await request.app[REVIEWS].unmask(session, login.subject_id, reason)
-    )
+    return web.json_response(await request.app[REVIEWS].unmask(session, login.subject_id, reason))
 
 
 async def verify(request: web.Request) -> web.Response:
@@ -56,7 +70,7 @@ async def picture(request: web.Request) -> web.Response:
     login = request[LOGIN]
     names = request.match_info
     jpeg = await request.app[REVIEWS].picture(
-        names["viewing"], login.subject_id, names["finding"], names["name"]
+        names["viewing"], login, names["finding"], names["name"]
     )
     return web.Response(body=jpeg, content_type="image/jpeg")
 
@@ -65,12 +79,12 @@ async def stream(request: web.Request) -> web.StreamResponse:
     """One participant's recorded picture and sound, decrypted by ranges while reading."""
     login = request[LOGIN]
     names = request.match_info
-    session = await request.app[REVIEWS].viewing(names["viewing"], login.subject_id)
-    try:
-        number = int(names["stream"])
-    except ValueError:
-        raise UserError("bad_request") from None
-    webm = await request.app[ARCHIVE].webm(session, names["part"], number)
+    reviews = request.app[REVIEWS]
+    session = await reviews.viewing(names["viewing"], login)
+    if not _NUMBER.fullmatch(names["stream"]):
+        raise UserError("bad_request")
+    records = number(request, "records", 0, least=0, most=10**12)
+    webm = await reviews.replay.view(session, names["part"], int(names["stream"]), records)
     asked = request.http_range
     start, stop = asked.start or 0, asked.stop
     if start < 0:
@@ -81,14 +95,14 @@ async def stream(request: web.Request) -> web.StreamResponse:
         return web.Response(status=416, headers=headers)
     partial = "Range" in request.headers
     response = web.StreamResponse(status=206 if partial else 200)
-    response.content_type = "video/webm"
+    response.content_type = webm.content_type
     response.content_length = stop - start
     response.headers["Accept-Ranges"] = "bytes"
     if partial:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{webm.size}"
     await response.prepare(request)
     while start < stop:
-        piece = await request.app[ARCHIVE].read(webm, start, min(CHUNK, stop - start))
+        piece = await reviews.replay.read(webm, start, min(CHUNK, stop - start))
         await response.write(piece)
         start += len(piece)
     await response.write_eof()
@@ -100,9 +114,11 @@ V = "/api/viewings/{viewing}"
 routes = [
     Route("GET", R, Permission.REVIEW, listing),
     Route("GET", f"{R}/businesses", Permission.REVIEW, businesses),
-    Route("POST", f"{R}/{{session}}/viewings", Permission.REVIEW, view),
+    Route("POST", f"{R}/{{session}}/viewings", Permission.REPLAY, view),
     Route("POST", f"{R}/{{session}}/unmask", Permission.UNMASK, unmask),
     Route("POST", f"{R}/{{session}}/verify", Permission.REVIEW, verify),
     Route("GET", f"{V}/findings/{{finding}}/pictures/{{name}}", Permission.REVIEW, picture),
-    Route("GET", f"{V}/streams/{{part}}/{{stream}}", Permission.REVIEW, stream),
+    Route("GET", f"{V}/streams", Permission.REPLAY, moving),
+    Route("GET", f"{V}/streams/{{part}}/{{stream}}", Permission.REPLAY, stream),
+    Route("GET", f"{V}/levels", Permission.REPLAY, levels),
 ]

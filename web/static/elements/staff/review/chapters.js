@@ -6,13 +6,16 @@ import { checkName, fieldName, reasonWords } from "../finding.js"
 
 /**
  * @typedef {object} Entry
- * @property {number} seq
- * @property {string|number} at
+ * @property {number|null} seq its number in the bank's timeline; null when it stands in the recording only
+ * @property {string|number|null} at
+ * @property {boolean} sealed it stands in the recording, inside the seal
  * @property {number|null} media_time_us
  * @property {string} kind
  * @property {string} actor
  * @property {Record<string, any>} data
  */
+
+const SOON = 1.5e6 // microseconds
 
 /** Shapes for what matters most; everything else gets a dot. */
 const PICTURES = /** @type {Record<string, string>} */ ({
@@ -38,6 +41,7 @@ const PICTURES = /** @type {Record<string, string>} */ ({
   screen_ended: "screen-off",
   recording_failed: "alert",
   recovered: "alert",
+  frames_lost: "alert",
 })
 
 /**
@@ -49,7 +53,7 @@ const PICTURES = /** @type {Record<string, string>} */ ({
  */
 export function chapters(timeline, sync, roles, seek, signal) {
   const items = timeline.map((entry) => ({ entry, item: el("li", {}, chapter(entry, roles, seek)) }))
-  const list = el("ol", { class: "chapters", role: "list" }, ...items.map(({ item }) => item))
+  const list = el("ol", { class: "chapters", role: "list", tabindex: -1 }, ...items.map(({ item }) => item))
   sync.addEventListener("change", () => follow(items, sync), { signal })
   return el("section", { "aria-labelledby": "chapters-title" }, el("h2", { id: "chapters-title" }, t("replay.chapters")), list)
 }
@@ -91,10 +95,25 @@ function chapter(entry, roles, seek) {
   const inside = [
     el("span", { class: "number quiet" }, at === null ? "–" : clock(at / 1e6)),
     icon(pictureOf(entry)),
-    el("span", { class: "words" }, entryWords(entry, roles)),
+    el("span", { class: "words" }, entryWords(entry, roles), entry.seq === null && el("span", { class: "badge look" }, t("replay.sealed_only"))),
   ]
   if (at === null) return el("div", { class: "chapter" }, ...inside)
   return el("button", { type: "button", class: "chapter", data: { kind: entry.kind, tone: toneOf(entry) }, onclick: () => seek(at) }, ...inside)
+}
+
+/**
+ * The chapter before or after an instant.
+ * @param {Entry[]} timeline
+ * @param {number} at_us
+ * @param {1|-1} direction
+ * @returns {Entry|undefined}
+ */
+export function neighbour(timeline, at_us, direction) {
+  const placed = timeline.filter((entry) => entry.media_time_us !== null)
+  const at = (/** @type {Entry} */ entry) => entry.media_time_us ?? 0
+  // Going back soon after a chapter began leads to the one before it.
+  if (direction < 0) return placed.filter((entry) => at(entry) < at_us - SOON).at(-1)
+  return placed.find((entry) => at(entry) > at_us + 1000)
 }
 
 /**
@@ -125,7 +144,7 @@ export function entryWords({ kind, data }, roles) {
 /** @param {Entry} entry */
 export function toneOf({ kind, data }) {
   if (kind === "finding") return data.verdict === "passed" ? "good" : data.verdict === "failed" ? "bad" : "none"
-  if (kind === "recording_failed" || kind === "disconnected") return "look"
+  if (kind === "recording_failed" || kind === "disconnected" || kind === "frames_lost") return "look"
   return ""
 }
 

@@ -7,6 +7,9 @@
  * @typedef {object} Stream
  * @property {string|number} part
  * @property {string|number} stream
+ * @property {boolean} [running] it still grows; this file is of what there was when it was asked for
+ * @property {number} [from_us] shown from here on only: before, an older file of the same is
+ * @property {number} [until_us] shown up to here only: then a newer file of the same is
  * @property {string} label who is seen: "customer", "teller"
  * @property {string} url
  * @property {number} duration_us
@@ -34,9 +37,12 @@ export function end(streams) {
  * @param {number} at_us
  */
 export function active(streams, at_us) {
-  return streams.filter(
-    (stream) => at_us >= stream.start_us && at_us < stream.start_us + stream.duration_us,
-  )
+  return streams.filter((stream) => at_us >= begin(stream) && at_us < (stream.until_us ?? stream.start_us + stream.duration_us))
+}
+
+/** @param {Stream} stream */
+function begin({ start_us, from_us }) {
+  return Math.max(start_us, from_us ?? 0)
 }
 
 /**
@@ -47,7 +53,7 @@ export function active(streams, at_us) {
  */
 export function resumption(streams, at_us) {
   if (active(streams, at_us).length > 0) return at_us
-  const later = streams.map((stream) => stream.start_us).filter((start) => start >= at_us)
+  const later = streams.map(begin).filter((start) => start >= at_us)
   return later.length > 0 ? Math.min(...later) : null
 }
 

@@ -1,33 +1,37 @@
 // <review-desk>: the sessions of the bank, filtered, masked; one opened for a reason and replayed.
 
 import "../../page.js"
-import { get, post } from "../../../lib/api.js"
+import { get } from "../../../lib/api.js"
 import { el, fill, find, make } from "../../../lib/html.js"
 import { clock, known, t, when } from "../../../lib/i18n.js"
 import { Live } from "../../live.js"
 import { businessName, businessOptions, learn } from "../businesses.js"
-import { askReason } from "../dialog.js"
 import { checkName } from "../finding.js"
 import { decisionMark, sealMark } from "../marks.js"
 import { attempt } from "../tell.js"
+import { openViewing } from "./opening.js"
 import { SessionReplay } from "./replay.js"
+import { ReplayRequests } from "./requests.js"
 
 const COLUMNS = ["at", "customer", "business", "teller", "decision", "duration", "seal", "open"]
 
 class ReviewDesk extends Live {
+  #requests = make(ReplayRequests)
+
   /** @param {AbortSignal} signal */
   connect(signal) {
     this.#form.addEventListener("submit", (event) => this.#search(event), { signal })
     this.#form.addEventListener("reset", () => setTimeout(() => this.#list(1)), { signal })
     this.#form.addEventListener("change", () => this.#list(1), { signal })
     this.addEventListener("leave", () => this.#close(), { signal })
+    find("[data-part=requests]", this).append(this.#requests)
     this.#begin()
   }
 
   async #begin() {
     learn(await attempt(get("/api/reviews/businesses")))
     find("[name=business]", this).append(...businessOptions().map(({ value, words }) => el("option", { value }, words)))
-    await this.#list(1)
+    await Promise.all([this.#list(1), this.#requests.look()])
   }
 
   get #form() {
@@ -82,15 +86,11 @@ class ReviewDesk extends Live {
 
   /** @param {any} session */
   async #open(session) {
-    const reason = await askReason({
-      title: t("review.why_title"),
-      why: t("review.why_about"),
-      label: t("review.why"),
-      confirm: t("review.open"),
-    })
-    if (reason === null) return
-    const viewing = await attempt(post(`/api/reviews/${session.id}/viewings`, { reason }))
-    if (!viewing) return
+    const viewing = await openViewing(session.id)
+    if (!viewing) {
+      await this.#requests.look()
+      return
+    }
     const replay = make(SessionReplay)
     replay.viewing = { ...viewing, session: { ...session, ...viewing.session } }
     find("[data-part=list]", this).hidden = true

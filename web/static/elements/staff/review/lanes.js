@@ -23,7 +23,7 @@ const CUSTOMER = new Set(["joined", "consented", "queued", "connected", "disconn
  */
 export function lanes(timeline, streams, duration, roles, seek, below) {
   const inside = timeline.filter((entry) => entry.media_time_us !== null)
-  const field = el("div", { class: "lanes", "aria-hidden": "true" })
+  const field = el("div", {})
   const labels = [...new Set(streams.map(({ label }) => label))].sort()
   const recorded = lane(t("replay.recorded"), ...streams.map((stream) => bar(stream, labels.indexOf(stream.label), duration)))
   recorded.style.setProperty("--rows", String(labels.length))

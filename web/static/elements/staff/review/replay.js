@@ -1,53 +1,86 @@
 // <session-replay>: one sealed session seen again: everybody in step, the timeline below, the
 // findings and the seal beside it.
 
-import { post } from "../../../lib/api.js"
+import { get, post } from "../../../lib/api.js"
 import { el, fill, find, icon } from "../../../lib/html.js"
 import { clock, t, when } from "../../../lib/i18n.js"
-import { Live, until } from "../../live.js"
+import { Live, every, until } from "../../live.js"
+import { page } from "../../page.js"
 import { businessName } from "../businesses.js"
 import { askReason } from "../dialog.js"
 import { checkName, findingView } from "../finding.js"
 import { decisionMark, verdictMark } from "../marks.js"
 import { attempt } from "../tell.js"
-import { chapters } from "./chapters.js"
+import { listenForKeys, showKeys } from "../teller/keys.js"
+import { chapters, neighbour } from "./chapters.js"
 import { labelWords, rolesOf } from "./labels.js"
 import { lanes } from "./lanes.js"
 import { lineLanes, linesInWords } from "./lines.js"
-import { arrange, screens } from "./screens.js"
+import { arrange, screens, seat } from "./screens.js"
 import { sealBadge } from "./seal.js"
 import { Sync } from "./sync.js"
+import { guard, printMark } from "./watermark.js"
+import { speechInWords, waveLanes } from "./waveform.js"
 
 const SPEEDS = [0.5, 1, 1.5, 2, 4]
 const LEAP = 5e6 // microseconds an arrow key moves
+const LOOK_MS = 1000
+/** A running recording is asked for its newest end when so little of it is left, in seconds. */
+const LEFT = 4
+/** ... and not more often than this, in milliseconds; while nothing plays, not more often than that. */
+const [AGAIN, CALM] = [2500, 10_000]
+/** Behind the newest second of a running call when one goes to it, in microseconds. */
+const BEHIND = 5e6
 
 export class SessionReplay extends Live {
   /** What POST /api/reviews/{session}/viewings answered. @type {any} */
   viewing = null
   /** @type {Sync|null} */
   #sync = null
+  /** @type {import("./waveform.js").Piece[]} */
+  #levels = []
+  #answeredAt = 0
+  #renewing = false
+  #drawn = 0
 
   /** @param {AbortSignal} signal */
   connect(signal) {
-    const { streams, timeline, session, quality = [] } = this.viewing
-    const roles = rolesOf(timeline, quality)
-    const tracks = streams.map((/** @type {import("./clips.js").Stream} */ stream) => ({ stream, video: videoOf(stream) }))
+    const { streams, session, live } = this.viewing
+    const tracks = streams.map(trackOf)
     const sync = new Sync(tracks)
+    sync.live = Boolean(live)
     this.#sync = sync
-    const seek = (/** @type {number} */ at_us) => sync.seek(at_us)
+    this.#answeredAt = performance.now()
+    const who = { viewer: page.person, session: session.id }
+    const field = screens(tracks)
     fill(
       this,
       this.#head(),
-      screens(tracks, session),
-      transport(sync),
-      lanes(timeline, streams, sync.duration, roles, seek, lineLanes(quality, sync.duration)),
-      el("aside", { class: "dossier" }, chapters(timeline, sync, roles, seek, signal), linesInWords(quality, seek), this.#findings(seek), outcome(session)),
+      el("p", { class: "notice replay-notice", data: { part: "notice" }, hidden: true }),
+      field,
+      this.#transport(sync),
+      el("div", { class: "lanes", data: { part: "lanes" }, "aria-hidden": "true" }),
+      el(
+        "aside",
+        { class: "dossier" },
+        el("div", { data: { part: "chapters" } }),
+        el("div", { data: { part: "speech" } }),
+        el("div", { data: { part: "lines" } }),
+        this.#findings((at_us) => sync.seek(at_us)),
+        outcome(session),
+      ),
+      printMark(who),
     )
-    if (streams.length === 0) find(".screens", this).append(el("p", { class: "no-picture" }, t("replay.nothing_recorded")))
+    this.#tellWhyNot()
+    this.#draw(signal)
+    guard(signal, field, who)
     sync.addEventListener("change", () => this.#show(), { signal })
-    document.addEventListener("keydown", (event) => this.#press(event), { signal })
+    listenForKeys(signal, this.#keys())
     until(signal, () => sync.disconnect())
     sync.connect()
+    if (live) this.#goLive()
+    if (streams.length > 0) this.#listen(signal)
+    every(signal, LOOK_MS, () => this.#follow(signal))
     find("h1", this).focus()
   }
 
@@ -58,6 +91,114 @@ export class SessionReplay extends Live {
   /** For tests and for support: how far apart the pictures are, in milliseconds. */
   get drift() {
     return this.#sync?.drift ?? 0
+  }
+
+  /** For tests and for support: the session's clock, in microseconds. */
+  get position() {
+    return this.#sync?.position ?? 0
+  }
+
+  /** Why there is nothing to see, if there is not. */
+  #tellWhyNot() {
+    const { erased, streams } = this.viewing
+    const notice = find("[data-part=notice]", this)
+    if (!erased && streams.length > 0) return
+    notice.hidden = false
+    const words = erased ? t("replay.erased", { at: when(erased.at), certificate: erased.certificate }) : t("replay.nothing_recorded")
+    fill(notice, icon(erased ? "lock" : "info"), el("span", {}, words))
+  }
+
+  /**
+   * Lanes, chapters and words, anew: of a call that goes on they grow.
+   * @param {AbortSignal} signal
+   */
+  #draw(signal) {
+    const sync = /** @type {Sync} */ (this.#sync)
+    const { streams, timeline, quality = [] } = this.viewing
+    const roles = rolesOf(timeline, quality)
+    const labels = [...new Set(streams.map((/** @type {any} */ { label }) => label))].sort()
+    const seek = (/** @type {number} */ at_us) => sync.seek(at_us)
+    const below = [...waveLanes(this.#levels, labels, sync.duration), ...lineLanes(quality, sync.duration)]
+    this.#drawn = sync.duration
+    fill(find("[data-part=lanes]", this), lanes(timeline, streams, sync.duration, roles, seek, below))
+    const shown = find("[data-part=chapters]", this)
+    if (shown.dataset.count !== String(timeline.length)) {
+      shown.dataset.count = String(timeline.length)
+      fill(shown, chapters(timeline, sync, roles, seek, signal))
+    }
+    fill(find("[data-part=speech]", this), streams.length > 0 && speechInWords(this.#levels, labels, seek))
+    fill(find("[data-part=lines]", this), linesInWords(quality, seek))
+  }
+
+  /**
+   * The loudness of everybody: much of it, and not needed to begin.
+   * @param {AbortSignal} signal
+   */
+  async #listen(signal) {
+    const levels = await attempt(get(`/api/viewings/${this.viewing.viewing}/levels`))
+    if (!levels || signal.aborted) return
+    this.#levels = levels
+    this.#draw(signal)
+  }
+
+  /**
+   * While the call goes on: its newest seconds, before they are needed.
+   * @param {AbortSignal} signal
+   */
+  async #follow(signal) {
+    const sync = /** @type {Sync} */ (this.#sync)
+    if (!sync.live) return
+    this.#showBehind()
+    const age = performance.now() - this.#answeredAt
+    const needed = sync.playing && (sync.duration - sync.position) / 1e6 < LEFT * sync.speed
+    if (this.#renewing || age < (needed ? AGAIN : CALM)) return
+    this.#renewing = true
+    const now = await get(`/api/viewings/${this.viewing.viewing}/streams`).catch(() => null)
+    this.#renewing = false
+    if (signal.aborted) return
+    this.#answeredAt = performance.now()
+    if (now) this.#take(now, signal)
+  }
+
+  /**
+   * @param {any} now
+   * @param {AbortSignal} signal
+   */
+  #take({ streams, live, timeline }, signal) {
+    const sync = /** @type {Sync} */ (this.#sync)
+    const known = new Map(this.viewing.streams.map((/** @type {any} */ one) => [one.url, one]))
+    const fresh = streams.filter((/** @type {any} */ one) => !known.has(one.url)).map(trackOf)
+    if (fresh.length > 0 && !sync.renew(fresh)) return
+    seat(find(".screens", this), fresh)
+    this.viewing = { ...this.viewing, streams, timeline, live }
+    sync.live = Boolean(live)
+    const slider = find("input[type=range]", this)
+    slider.setAttribute("max", String(Math.round(sync.duration / 1000)))
+    find("[data-part=length]", this).textContent = clock(sync.duration / 1e6)
+    if (sync.duration - this.#drawn > 1e6 || !live) this.#draw(signal)
+    if (!live) this.#tellEnd()
+    this.#listen(signal)
+  }
+
+  #goLive() {
+    const sync = /** @type {Sync} */ (this.#sync)
+    sync.seek(Math.max(0, sync.duration - BEHIND))
+    sync.play()
+  }
+
+  #showBehind() {
+    const sync = /** @type {Sync} */ (this.#sync)
+    const now = this.viewing.live.now_us + (performance.now() - this.#answeredAt) * 1000
+    const words = t("replay.live", { seconds: Math.max(0, Math.round((now - sync.position) / 1e6)) })
+    const shown = find("[data-part=behind]", this)
+    if (shown.textContent !== words) shown.textContent = words
+  }
+
+  #tellEnd() {
+    find("[data-part=live]", this).hidden = true
+    const notice = find("[data-part=notice]", this)
+    notice.hidden = false
+    fill(notice, icon("info"), el("span", { role: "status" }, t("replay.call_over")))
   }
 
   #head() {
@@ -72,7 +213,7 @@ export class SessionReplay extends Live {
       { class: "replay-head" },
       back,
       el("h1", { tabindex: "-1" }, who),
-      unmask,
+      page.role === "reviewer" && unmask,
       el("span", { class: "quiet" }, `${businessName(session.business)} · ${when(session.at)} · ${session.teller ?? "–"}`),
       el("span", { class: "push" }),
       decisionMark(session.decision),
@@ -124,19 +265,75 @@ export class SessionReplay extends Live {
     arrange(find(".screens", this))
   }
 
-  /** @param {KeyboardEvent} event */
-  #press(event) {
-    const target = /** @type {HTMLElement} */ (event.target)
-    if (target.matches?.("input, select, textarea, button, summary") || document.querySelector("dialog[open]")) return
+  #keys() {
     const sync = /** @type {Sync} */ (this.#sync)
-    const acts = /** @type {Record<string, () => void>} */ ({
-      " ": () => (sync.playing ? sync.pause() : sync.play()),
-      ArrowLeft: () => sync.seek(sync.position - LEAP),
-      ArrowRight: () => sync.seek(sync.position + LEAP),
-    })
-    if (!acts[event.key]) return
-    event.preventDefault()
-    acts[event.key]()
+    /** @type {import("../teller/keys.js").Key[]} */
+    const keys = [
+      { key: " ", name: "play", act: () => (sync.playing ? sync.pause() : sync.play()) },
+      { key: "arrowleft", name: "back", act: () => sync.seek(sync.position - LEAP) },
+      { key: "arrowright", name: "on", act: () => sync.seek(sync.position + LEAP) },
+      { key: "[", name: "chapter_before", act: () => this.#leap(-1) },
+      { key: "]", name: "chapter_after", act: () => this.#leap(1) },
+      { key: ",", name: "slower", act: () => this.#change(-1) },
+      { key: ".", name: "faster", act: () => this.#change(1) },
+      { key: "f", name: "full", act: () => this.#full() },
+    ]
+    keys.push({ key: "?", name: "help", act: () => showKeys(keys) })
+    return keys
+  }
+
+  /** @param {1|-1} direction */
+  #leap(direction) {
+    const sync = /** @type {Sync} */ (this.#sync)
+    const found = neighbour(this.viewing.timeline, sync.position, direction)
+    if (found) sync.seek(found.media_time_us ?? 0)
+    else if (direction < 0) sync.seek(0)
+  }
+
+  /** @param {1|-1} direction */
+  #change(direction) {
+    const sync = /** @type {Sync} */ (this.#sync)
+    const choice = /** @type {HTMLSelectElement} */ (find(".transport select", this))
+    const at = choice.selectedIndex + direction
+    if (at < 0 || at >= SPEEDS.length) return
+    choice.selectedIndex = at
+    sync.speed = SPEEDS[at]
+  }
+
+  #full() {
+    if (document.fullscreenElement) document.exitFullscreen()
+    else this.requestFullscreen().catch(() => {}) // a browser that has none: the page stays as it is
+  }
+
+  /** @param {Sync} sync */
+  #transport(sync) {
+    const slider = el("input", { type: "range", min: 0, max: Math.round(sync.duration / 1000), step: 100, value: 0, "aria-label": t("replay.position") })
+    slider.addEventListener("input", () => sync.seek(Number(slider.value) * 1000))
+    const speed = el("select", { class: "input", "aria-label": t("replay.speed") }, ...SPEEDS.map((x) => el("option", { value: x, selected: x === 1 }, `${x}×`)))
+    speed.addEventListener("change", () => (sync.speed = Number(speed.value)))
+    const play = el("button", { type: "button", class: "play", data: { act: "play", playing: "" } })
+    play.addEventListener("click", () => (sync.playing ? sync.pause() : sync.play()))
+    const small = (/** @type {string} */ name, /** @type {string} */ picture, /** @type {() => void} */ act) =>
+      el("button", { type: "button", class: "button plain small", "aria-label": t(`key.${name}`), title: t(`key.${name}`), onclick: act }, icon(picture))
+    return el(
+      "div",
+      { class: "transport" },
+      play,
+      small("chapter_before", "chevron-left", () => this.#leap(-1)),
+      small("chapter_after", "chevron-right", () => this.#leap(1)),
+      el("span", { class: "position number" }, "00:00"),
+      slider,
+      el("span", { class: "number quiet", data: { part: "length" } }, clock(sync.duration / 1e6)),
+      speed,
+      small("full", "enlarge", () => this.#full()),
+      small("help", "help", () => this.#keys().at(-1)?.act()),
+      el(
+        "span",
+        { class: "row live", data: { part: "live" }, hidden: !sync.live },
+        el("span", { class: "badge action" }, icon("record"), el("span", { data: { part: "behind" } })),
+        el("button", { type: "button", class: "button small", onclick: () => this.#goLive() }, t("replay.go_live")),
+      ),
+    )
   }
 }
 
@@ -150,36 +347,22 @@ function outcome({ decision, decision_reason, notes }) {
   return el("section", {}, el("h2", {}, t("replay.outcome")), el("dl", { class: "facts" }, ...rows.flatMap(([term, words]) => [el("dt", {}, term), el("dd", {}, words)])))
 }
 
-/** @param {import("./clips.js").Stream} stream */
-function videoOf({ url, label }) {
-  return el("video", {
-    src: url,
+/**
+ * @param {import("./clips.js").Stream} stream
+ * @returns {import("./sync.js").Track}
+ */
+function trackOf(stream) {
+  const video = el("video", {
+    src: stream.url,
     preload: "auto",
     playsinline: true,
     disablepictureinpicture: true,
+    disableremoteplayback: true,
     hidden: true,
-    "aria-label": labelWords(label),
+    "aria-label": labelWords(stream.label),
     oncontextmenu: (/** @type {Event} */ event) => event.preventDefault(),
   })
-}
-
-/** @param {Sync} sync */
-function transport(sync) {
-  const slider = el("input", { type: "range", min: 0, max: Math.round(sync.duration / 1000), step: 100, value: 0, "aria-label": t("replay.position") })
-  slider.addEventListener("input", () => sync.seek(Number(slider.value) * 1000))
-  const speed = el("select", { class: "input", "aria-label": t("replay.speed") }, ...SPEEDS.map((x) => el("option", { value: x, selected: x === 1 }, `${x}×`)))
-  speed.addEventListener("change", () => (sync.speed = Number(speed.value)))
-  const play = el("button", { type: "button", class: "play", data: { act: "play", playing: "" } })
-  play.addEventListener("click", () => (sync.playing ? sync.pause() : sync.play()))
-  return el(
-    "div",
-    { class: "transport" },
-    play,
-    el("span", { class: "position number" }, "00:00"),
-    slider,
-    el("span", { class: "number quiet" }, clock(sync.duration / 1e6)),
-    speed,
-  )
+  return { stream: { ...stream }, video }
 }
 
 /**

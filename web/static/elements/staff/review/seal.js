@@ -24,6 +24,7 @@ import { attempt } from "../tell.js"
  */
 
 /**
+ * What was found when the session was sealed is shown at once; every byte is then checked anew.
  * @param {string} session
  * @param {Seal} seal
  */
@@ -36,7 +37,20 @@ export function sealBadge(session, seal) {
   }
   button.addEventListener("click", () => openProof(session, current, show))
   show(seal)
+  if (seal?.verdict) check(session, button, show)
   return button
+}
+
+/**
+ * @param {string} session
+ * @param {HTMLElement} button
+ * @param {(seal: Seal) => void} show
+ */
+async function check(session, button, show) {
+  button.setAttribute("aria-busy", "true")
+  const fresh = await attempt(post(`/api/reviews/${session}/verify`))
+  button.removeAttribute("aria-busy")
+  if (fresh) show(fresh)
 }
 
 /**

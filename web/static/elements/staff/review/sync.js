@@ -2,23 +2,32 @@ import { active, end, resumption, steer } from "./clips.js"
 
 /** How often the videos are compared, in milliseconds. */
 const COMPARE_INTERVAL = 50
+/** How long before a longer file of a running stream takes over, in microseconds: it loads first. */
+const HANDOVER = 1_500_000
+/** A file that is so near its place when its turn comes is left there, in seconds. */
+const NEAR = 0.05
+
+/** @typedef {{stream: import("./clips.js").Stream, video: HTMLVideoElement}} Track */
 
 /**
  * Plays the streams of a session in step, one `<video>` each.
  *
  * The first stream with a picture leads and its clock is the session's clock; the others are
  * steered towards it. A stretch without any picture (the server was down) is skipped. While one of
- * the playing streams still loads, all of them wait.
+ * the playing streams still loads, all of them wait. Of a recording that grows, longer files take
+ * over from shorter ones, and at its end the players wait for more.
  */
 export class Sync extends EventTarget {
-  /** @type {{stream: import("./clips.js").Stream, video: HTMLVideoElement}[]} */
+  /** Whether there will be more. */
+  live = false
+  /** @type {Track[]} */
   #tracks
   #playing = false
   #speed = 1
   #position = 0
   #timer = 0
 
-  /** @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}[]} tracks */
+  /** @param {Track[]} tracks */
   constructor(tracks) {
     super()
     this.#tracks = tracks
@@ -83,9 +92,48 @@ export class Sync extends EventTarget {
   /** @param {number} at_us */
   seek(at_us) {
     const wanted = Math.max(0, Math.min(at_us, this.duration))
+    this.#settle(Infinity)
     this.#position = resumption(this.#streams, wanted) ?? this.duration
-    for (const track of this.#tracks) this.#place(track)
+    // Only what is seen now: every other file would be asked for its bytes at that place, too.
+    for (const track of this.#current()) this.#place(track)
     this.#tell()
+  }
+
+  /**
+   * Longer files of running streams. They take over in a moment, where the old ones are then.
+   * @param {Track[]} fresh
+   * @returns {boolean} false while earlier ones have not taken over yet
+   */
+  renew(fresh) {
+    this.#settle(this.#position)
+    if (this.#tracks.some(({ stream }) => stream.until_us !== undefined)) return false
+    const at = this.#playing ? Math.min(this.#position + HANDOVER * this.#speed, this.duration) : this.#position
+    for (const { stream } of this.#tracks) if (fresh.some((one) => isSame(one.stream, stream))) stream.until_us = at
+    for (const { stream, video } of fresh) {
+      stream.from_us = at
+      video.playbackRate = this.#speed
+      video.currentTime = Math.max(0, (at - stream.start_us) / 1e6)
+    }
+    this.#tracks = [...this.#tracks, ...fresh]
+    this.#tell()
+    return true
+  }
+
+  /**
+   * Lets go of files whose longer ones have taken over by `at_us`.
+   * @param {number} at_us
+   */
+  #settle(at_us) {
+    const over = this.#tracks.filter(({ stream }) => stream.until_us !== undefined && stream.until_us <= at_us)
+    if (over.length === 0) return
+    this.#tracks = this.#tracks.filter((track) => !over.includes(track))
+    for (const { video } of over) {
+      video.pause()
+      video.removeAttribute("src")
+      video.load()
+      video.remove()
+    }
+    for (const { stream } of this.#tracks) if (over.some((old) => isSame(old.stream, stream))) delete stream.from_us
   }
 
   get #streams() {
@@ -97,20 +145,23 @@ export class Sync extends EventTarget {
     return this.#tracks.filter((track) => streams.includes(track.stream))
   }
 
-  /** @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}} track */
+  /** @param {Track} track */
   #place({ stream, video }) {
     const at = (this.#position - stream.start_us) / 1e6
     video.currentTime = Math.max(0, Math.min(at, stream.duration_us / 1e6))
   }
 
   #compare() {
+    this.#settle(this.#position)
     const current = this.#current()
     let changed = false
     for (const track of this.#tracks) {
       const hidden = !current.includes(track)
-      changed ||= hidden !== track.video.hidden
-      track.video.hidden = hidden
       if (hidden && !track.video.paused) track.video.pause()
+      if (hidden === track.video.hidden) continue
+      changed = true
+      track.video.hidden = hidden
+      if (!hidden && Math.abs(this.#ahead(track)) > NEAR) this.#place(track)
     }
     if (changed && !this.#playing) this.#tell()
     if (!this.#playing) return
@@ -123,16 +174,16 @@ export class Sync extends EventTarget {
 
   #skip() {
     const next = resumption(this.#streams, this.#position)
-    if (next === null) this.pause()
-    else this.seek(next)
+    if (next !== null) this.seek(next)
+    else if (!this.live) this.pause()
   }
 
-  /** @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}[]} current */
+  /** @param {Track[]} current */
   #wait(current) {
     for (const track of current) if (!isLoading(track)) track.video.pause()
   }
 
-  /** @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}[]} current */
+  /** @param {Track[]} current */
   #follow([leader, ...others]) {
     this.#position = leader.stream.start_us + leader.video.currentTime * 1e6
     // A file can end a frame earlier than its header says: that is no reason to stand still.
@@ -144,8 +195,8 @@ export class Sync extends EventTarget {
 
   /**
    * Somebody is too far off to be nudged: all stand still until they are at the same place.
-   * @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}[]} current
-   * @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}[]} far
+   * @param {Track[]} current
+   * @param {Track[]} far
    */
   #gather(current, far) {
     for (const { video } of current) video.pause()
@@ -153,17 +204,24 @@ export class Sync extends EventTarget {
   }
 
   /**
-   * @param {{stream: import("./clips.js").Stream, video: HTMLVideoElement}} other
+   * @param {Track} other
    * @returns {"near"|"far"}
    */
   #catchUp({ stream, video }) {
     if (video.ended) return "near"
-    const wanted = (this.#position - stream.start_us) / 1e6
-    const { far, rate } = steer(video.currentTime - wanted, this.#speed)
+    const { far, rate } = steer(this.#ahead({ stream, video }), this.#speed)
     if (far) return "far"
     if (video.paused) this.#start(video, rate)
     else video.playbackRate = rate
     return "near"
+  }
+
+  /**
+   * Seconds by which a video is ahead of the session's clock.
+   * @param {Track} track
+   */
+  #ahead({ stream, video }) {
+    return video.currentTime - (this.#position - stream.start_us) / 1e6
   }
 
   /**
@@ -184,4 +242,13 @@ export class Sync extends EventTarget {
 /** @param {{video: HTMLVideoElement}} track */
 function isLoading({ video }) {
   return !video.ended && video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA
+}
+
+/**
+ * Whether two files are of one stream, one of them longer.
+ * @param {import("./clips.js").Stream} one
+ * @param {import("./clips.js").Stream} other
+ */
+function isSame(one, other) {
+  return one.part === other.part && one.stream === other.stream
 }

@@ -62,7 +62,6 @@ export class SessionCard extends Live {
    * @param {Mode|"off"} mode
    */
   #showWays(session, policy, mode) {
-    if (policy === "off") return fill(this.#ways)
     const focused = this.#ways.contains(document.activeElement) ? document.activeElement?.getAttribute("data-way") : null
     const way = (/** @type {Mode|"off"} */ name, /** @type {string} */ picture) => {
       const button = el("button", { type: "button", class: "button small", data: { way: name }, onclick: () => this.enter(name) }, icon(picture), t(`watch.${name}`))
@@ -70,7 +69,8 @@ export class SessionCard extends Live {
       if (name !== "off") button.setAttribute("aria-pressed", String(name === mode))
       return button
     }
-    fill(this.#ways, ...MODES.map(([name, picture]) => way(name, picture)), mode !== "off" && way("off", "exit"))
+    const replay = el("a", { class: "button small", href: `/replay?session=${session.id}`, "aria-label": t("watch.replay_one", { customer: session.customer }) }, icon("play"), t("watch.replay"))
+    fill(this.#ways, ...(policy === "off" ? [] : MODES).map(([name, picture]) => way(name, picture)), mode !== "off" && way("off", "exit"), replay)
     if (focused) /** @type {HTMLElement|null} */ (this.#ways.querySelector(`[data-way=${focused}]`))?.focus()
     return undefined
   }

@@ -29,6 +29,11 @@ const FIGURES_INTERVAL = 30 * 1000 // milliseconds
 
 /** @typedef {any} SessionView what GET /api/sessions/{id} answers a teller */
 
+const RINGING_KEYS = [
+  { key: "Enter", name: "accept" },
+  { key: "Esc", name: "decline" },
+]
+
 class TellerConsole extends Live {
   #socket = new Socket()
   /** @type {MediaStream|null} */
@@ -104,7 +109,7 @@ class TellerConsole extends Live {
     notice("alarm", ({ code }) => this.#alarm(code))
     notice("signed_out", leave)
     document.addEventListener("presence", (event) => this.#wish(event), { signal })
-    document.addEventListener("help", () => showKeys(this.#keys()), { signal })
+    document.addEventListener("help", () => showKeys([...RINGING_KEYS, ...this.#keys()]), { signal })
     document.addEventListener("accept", (event) => this.#accept(event), { signal })
     document.addEventListener("decline", (event) => this.#decline(event), { signal })
     this.addEventListener("switched", () => this.#parts.stage.switched(this.#media), { signal })
@@ -135,7 +140,7 @@ class TellerConsole extends Live {
       { key: "d", name: "decision", act: calling(() => decision.focus()) },
       { key: "r", name: "ready", act: () => this.#presence("ready") },
       { key: "a", name: "away", act: () => this.#presence("away") },
-      { key: "?", name: "help", act: () => showKeys(this.#keys()) },
+      { key: "?", name: "help", act: () => showKeys([...RINGING_KEYS, ...this.#keys()]) },
     ]
   }
 

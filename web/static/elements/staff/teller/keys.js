@@ -6,6 +6,7 @@ import { t } from "../../../lib/i18n.js"
 import { open } from "../dialog.js"
 
 const CHOICE = "teller-keys"
+const SIGNS = /** @type {Record<string, string>} */ ({ " ": "␣", arrowleft: "←", arrowright: "→" })
 
 /** @typedef {{key: string, name: string, act: () => void}} Key */
 
@@ -26,6 +27,7 @@ function press(event, keys) {
   if (event.key === "Escape" && isField(target)) return target.blur()
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || event.isComposing) return
   if (isField(target) || document.querySelector("dialog[open]")) return
+  if (event.key === " " && target.matches?.("button, summary, a")) return // it presses that
   const found = keys.find(({ key }) => key === event.key.toLowerCase())
   if (!found || (!switchedOn() && found.key !== "?")) return
   event.preventDefault()
@@ -54,14 +56,10 @@ function switchKeys(on) {
   }
 }
 
-/** @param {Key[]} keys */
+/** @param {{key: string, name: string}[]} keys those without a name are not listed */
 export function showKeys(keys) {
   if (document.querySelector("dialog[open]")) return
-  const rows = [
-    { key: "Enter", name: "accept" },
-    { key: "Esc", name: "decline" },
-    ...keys.filter(({ name }) => name),
-  ]
+  const rows = keys.filter(({ name }) => name)
   const on = el("input", { type: "checkbox", checked: switchedOn() })
   on.addEventListener("change", () => switchKeys(on.checked))
   const close = el("button", { type: "button", class: "button", autofocus: true }, t("common.close"))
@@ -71,7 +69,7 @@ export function showKeys(keys) {
       "dl",
       { class: "key-list" },
       ...rows.flatMap(({ key, name }) => [
-        el("dt", {}, el("kbd", {}, key.toUpperCase() === key || key.length > 1 ? key : key.toUpperCase())),
+        el("dt", {}, el("kbd", {}, SIGNS[key] ?? (key.length > 1 ? key : key.toUpperCase()))),
         el("dd", {}, t(`key.${name}`)),
       ]),
     ),
