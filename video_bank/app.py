@@ -12,6 +12,7 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import uvloop
@@ -19,6 +20,7 @@ from aiohttp import web
 
 import signaling.socket
 from kyc.worker import Inference
+from recordings.keys import Trust
 from signaling import forward, ice, peer
 from video_bank import collector, demo
 from video_bank.accounts import LOGIN, Accounts
@@ -59,6 +61,7 @@ from video_bank.keys import (
     REVIEWS,
     SECRETS,
     SESSIONS,
+    SPOOL,
     SUPERVISION,
     TIMELINE,
 )
@@ -79,6 +82,7 @@ from video_bank.views import (
     customers,
     pages,
     people,
+    recordings,
     reviews,
     sessions,
     teller,
@@ -115,6 +119,7 @@ ROUTES: list[Route] = [
     *teller.routes,
     *people.routes,
     *reviews.routes,
+    *recordings.routes,
     *connection_test.routes,
     Route("GET", "/ws", Permission.SIGNED_IN, websocket),
 ]
@@ -133,7 +138,7 @@ def make_app(config: Config) -> web.Application:
     for route in ROUTES:
         app.router.add_route(route.method, route.path, permitted(route))
     app.router.add_static("/static", WEB / "static")
-    app.cleanup_ctx.extend([storage, everybody, inference, line, call_centre, demo_people])
+    app.cleanup_ctx.extend([storage, everybody, inference, line, call_centre, spool, demo_people])
     app.on_shutdown.append(end_calls)
     return app
 
@@ -210,6 +215,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     log.info("- media is forwarded the %s way", media_path)
     app[ARCHIVE] = Archive(app[DATABASE], config.data / "recordings", config.keys)
     addresses, relays = _media_addresses(config), app[RELAYS]
+    _keep_in_bucket(app)
     app[QUALITY] = Quality(app[DATABASE])
     app[CONNECTION_TEST] = ConnectionTest(addresses, relays)
     app[CALLS] = Calls(
@@ -279,6 +285,16 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     await app[CONNECTION_TEST].close()
 
 
+async def spool(app: web.Application) -> AsyncIterator[None]:
+    """Sealed recordings leave for the bucket, if there is one."""
+    if SPOOL not in app:
+        yield
+        return
+    async with background(app[SPOOL].run()):
+        yield
+    app[SPOOL].close()
+
+
 async def end_calls(app: web.Application) -> None:
     """Before the server waits for its connections to end, which open pages never do by themselves:
     end and seal every call, tell the people in it, and close the pages' sockets."""
@@ -340,6 +356,23 @@ def _media_addresses(config: Config) -> Sequence[str]:
         return ice.checked_addresses(config.media_addresses)
     # On localhost too: Firefox never pairs an address of its own with a loopback one.
     return (*(ice.LOOPBACK if is_loopback(config.host) else ()), *ice.host_addresses())
+
+
+def _keep_in_bucket(app: web.Application) -> None:
+    """Let the archive read and write through the spool of a bucket, if the settings say so."""
+    config = app[CONFIG]
+    if config.storage == "local":
+        return
+    # Here: it loads a library of 30 MB that nobody else needs.
+    from video_bank.spool import Spool, bucket_store
+
+    store = app[ARCHIVE].store = bucket_store(config)
+    trust = Trust.load(app[ARCHIVE].trust_path)
+    limit = config.spool_limit_gb * 1_000_000_000
+    app[SPOOL] = Spool(app[DATABASE], store, trust, limit=limit)
+    # Readers of a slow bucket must not use up the threads that calls need for their disk.
+    threads = ThreadPoolExecutor(32, "work")
+    asyncio.get_running_loop().set_default_executor(threads)
 
 
 def _relays(config: Config) -> ice.Relays:

@@ -1,5 +1,7 @@
 """Typed keys of what the application holds; ``app.py`` fills them, views read them."""
 
+from typing import TYPE_CHECKING
+
 from aiohttp import web
 
 from video_bank.accounts import Accounts
@@ -27,6 +29,9 @@ from video_bank.sessions import Sessions
 from video_bank.storage import Database
 from video_bank.supervision import Supervision
 
+if TYPE_CHECKING:
+    from video_bank.spool import Spool
+
 CONFIG = web.AppKey("config", Config)
 SECRETS = web.AppKey("secrets", Secrets)
 BUS = web.AppKey("bus", Bus)
@@ -42,6 +47,8 @@ SESSIONS = web.AppKey("sessions", Sessions)
 CONVERSATION = web.AppKey("conversation", Conversation)
 LINE = web.AppKey("line", Line)
 ARCHIVE = web.AppKey("archive", Archive)
+SPOOL: "web.AppKey[Spool]" = web.AppKey("spool")
+"""There only when recordings go to a bucket."""
 CALLS = web.AppKey("calls", Calls)
 CONNECTION_TEST = web.AppKey("connection_test", ConnectionTest)
 FINDINGS = web.AppKey("findings", Findings)
