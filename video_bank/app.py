@@ -14,12 +14,14 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvloop
 from aiohttp import web
 
 import signaling.socket
 from kyc.worker import Inference
+from recordings.keys import FileSigner
 from recordings.keys import Trust
 from signaling import forward, ice, peer
 from video_bank import collector, demo
@@ -55,10 +57,12 @@ from video_bank.keys import (
     FINDINGS,
     GATE,
     LINE,
+    NOTARY,
     PAGES,
     PEOPLE,
     QUALITY,
     REVIEWS,
+    RUNNING,
     SECRETS,
     SESSIONS,
     SPOOL,
@@ -66,11 +70,13 @@ from video_bank.keys import (
     TIMELINE,
 )
 from video_bank.line import Line
+from video_bank.notary import Notary, authority_of
 from video_bank.pages import WEB, Pages
 from video_bank.people import People
 from video_bank.permissions import Permission
 from video_bank.quality import Quality
 from video_bank.reviews import Reviews
+from video_bank.running import Running
 from video_bank.secrets import Secrets
 from video_bank.sessions import Sessions
 from video_bank.storage import Database
@@ -80,6 +86,7 @@ from video_bank.views import (
     accounts,
     connection_test,
     customers,
+    notary,
     pages,
     people,
     recordings,
@@ -119,6 +126,7 @@ ROUTES: list[Route] = [
     *teller.routes,
     *people.routes,
     *reviews.routes,
+    *notary.routes,
     *recordings.routes,
     *connection_test.routes,
     Route("GET", "/ws", Permission.SIGNED_IN, websocket),
@@ -138,7 +146,9 @@ def make_app(config: Config) -> web.Application:
     for route in ROUTES:
         app.router.add_route(route.method, route.path, permitted(route))
     app.router.add_static("/static", WEB / "static")
-    app.cleanup_ctx.extend([storage, everybody, inference, line, call_centre, spool, demo_people])
+    app.cleanup_ctx.extend(
+        [storage, everybody, inference, line, seals, call_centre, spool, demo_people]
+    )
     app.on_shutdown.append(end_calls)
     return app
 
@@ -208,12 +218,33 @@ async def line(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def seals(app: web.Application) -> AsyncIterator[None]:
+    """The log of seals, and what is noted of recordings while they run."""
+    config = app[CONFIG]
+    signer = FileSigner.load_or_create(config.keys)
+    authority, roots = authority_of(config)
+    app[RUNNING] = Running(app[DATABASE], app[TIMELINE], config.data / "audit.heads")
+    app[NOTARY] = Notary(
+        app[DATABASE],
+        app[TIMELINE],
+        app[RUNNING],
+        signer,
+        signer.public_pem().decode() + (config.keys / "trust.pem").read_text("ascii"),
+        origin=f"{urlsplit(config.public_url).hostname}/recordings",
+        authority=authority,
+        roots=roots,
+    )
+    async with background(app[RUNNING].run()), background(app[NOTARY].run()):
+        yield
+
+
 async def call_centre(app: web.Application) -> AsyncIterator[None]:
     """Recordings, calls, checks and reviews; what the last run left unfinished is closed first."""
     config = app[CONFIG]
     media_path = forward.check()
     log.info("- media is forwarded the %s way", media_path)
     app[ARCHIVE] = Archive(app[DATABASE], config.data / "recordings", config.keys)
+    app[ARCHIVE].on_sealed, app[ARCHIVE].known = app[NOTARY].add, app[RUNNING].known
     addresses, relays = _media_addresses(config), app[RELAYS]
     _keep_in_bucket(app)
     app[QUALITY] = Quality(app[DATABASE])
@@ -232,6 +263,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         supervision=config.supervision,
     )
     app[PEOPLE].changed = app[CALLS].sync
+    app[RUNNING].parts = app[CALLS].recordings
     app[GATE] = Gate(
         app[BUS], app[SESSIONS], app[LINE], app[CALLS], place_kept_s=config.place_kept_s
     )

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Archive:
         self._kept: OrderedDict[tuple[str, int], WebmView] = OrderedDict()
         self.on_sealed: Callable[[str], Awaitable[None]] | None = None
         "Told of every part that was finished or closed, by its id, once the database has it."
+        self.known: Callable[[str], Awaitable[Mapping[int, str]]] | None = None
+        "Asked what the bank's own log says of a part: chain values after so many records."
 
     # -- writing --------------------------------------------------------------------------
 
@@ -108,7 +110,8 @@ class Archive:
         if not sealed.complete:
             part = await self._part(sealed.part_id)
             await self._close(part, f"writing failed: {sealed.failure}")
-        verdict = (await self._verify(sealed.name))["verdict"]
+        found = await self._verify(sealed.part_id, sealed.name)
+        verdict = found["verdict"]
         if failed:
             verdict = min(verdict, "incomplete", key=WORST_FIRST.index)
         async with self._db.write() as tx:
@@ -117,8 +120,9 @@ class Archive:
                 .where(t.parts.c.id == sealed.part_id)
                 .values(
                     sealed_at=now_us(),
-                    chain=sealed.chain,
-                    records=sealed.records,
+                    # Without FINAL the closing says how far the part goes.
+                    chain=sealed.chain if sealed.complete else found["chain"],
+                    records=sealed.records if sealed.complete else found["records"],
                     bytes=sealed.bytes,
                     duration_us=sealed.duration_us,
                     verdict=verdict,
@@ -167,7 +171,7 @@ class Archive:
 
     async def _recover(self, part: RowMapping) -> None:
         await self._close(part, "the server ended without closing it")
-        found = await self._verify(part["name"])
+        found = await self._verify(part["id"], part["name"])
         async with self._db.write() as tx:
             await tx.execute(
                 update(t.parts)
@@ -221,10 +225,13 @@ class Archive:
 
     # -- proving --------------------------------------------------------------------------
 
-    async def _verify(self, name: str) -> dict[str, Any]:
-        """Check one part with the public key alone, every byte of it."""
+    async def _verify(self, part: str, name: str) -> dict[str, Any]:
+        """Check one part with the public key alone, every byte of it, and against our own log."""
+        known = await self.known(part) if self.known else {}
         try:
-            verdict = await asyncio.to_thread(verify_part, self.store, name, self._trust)
+            verdict = await asyncio.to_thread(
+                verify_part, self.store, name, self._trust, known=known
+            )
         except OSError as error:
             # A file that is gone or cannot be read proves nothing; the page says which.
             reason = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
@@ -251,7 +258,7 @@ class Archive:
         """The seal of a whole session, checked now."""
         async with self._db.read() as c:
             parts = (await c.execute(_parts_of(session))).mappings().all()
-        checked = [await self._verify(part["name"]) for part in parts]
+        checked = [await self._verify(part["id"], part["name"]) for part in parts]
         worst = min(
             (each["verdict"] for each in checked), key=WORST_FIRST.index, default="incomplete"
         )

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import RowMapping
 
+from recordings.recorder import Head
 from signaling.ice import Relays
 from signaling.room import Room
 from signaling.sample import Picture, sample
@@ -282,6 +283,11 @@ class Calls:
         """The session's media time now; None while no call is up."""
         call = self._calls.get(session)
         return call.room.time_us if call else None
+
+    def recordings(self) -> dict[str, Head]:
+        """How far the recording of each call is signed and on the medium, by the part's id."""
+        recorders = [call.recorder for call in self._calls.values()]
+        return {recorder.part_id: recorder.head for recorder in recorders}
 
     def recording(self, session: str) -> bool:
         """Whether the session is being recorded at this moment."""

@@ -155,6 +155,18 @@ class Config:
     export_hours: int = 24
     """An exported session can be fetched for so many hours; then its file is removed."""
 
+    timestamp_url: str = ""
+    """Address of a time-stamp authority (RFC 3161), which stamps the log of seals; with
+    `timestamp_roots`. Default: none, and recordings are "not yet stamped"."""
+
+    timestamp_roots: Path | None = None
+    """Root certificates (PEM) that vouch for the authority. Keep those of earlier ones in it: what
+    they stamped is checked with them."""
+
+    unsafe_test_timestamps: bool = False
+    """Stamp by an authority of the server's own when there is no `timestamp_url`. It proves
+    nothing to anybody, and pages and proofs say so; `demo` does it too."""
+
     place_kept_s: int = 120
     """A place in the line is kept for so many seconds while the customer's page is not open."""
 
@@ -234,6 +246,7 @@ def _check(config: Config) -> None:
         raise OperatorError("tls_cert and tls_key go together")
     _check_turn(config)
     _check_storage(config)
+    _check_authority(config)
     for network in config.trusted_proxies:
         try:
             ipaddress.ip_network(network)
@@ -258,6 +271,14 @@ def _check_storage(config: Config) -> None:
         raise OperatorError("s3_endpoint must be an origin, such as https://s3.bank.example")
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         raise OperatorError("s3_endpoint must be https (http only for this machine)")
+
+
+def _check_authority(config: Config) -> None:
+    url = urlsplit(config.timestamp_url)
+    if config.timestamp_url and (url.scheme not in ("http", "https") or not url.hostname):
+        raise OperatorError("timestamp_url must be like https://tsa.example/rfc3161")
+    if bool(config.timestamp_url) != (config.timestamp_roots is not None):
+        raise OperatorError("timestamp_url and timestamp_roots go together")
 
 
 def _check_turn(config: Config) -> None:

@@ -20,10 +20,12 @@ from video_bank.exports import Exports
 from video_bank.findings import Findings
 from video_bank.gate import Gate
 from video_bank.line import Line
+from video_bank.notary import Notary
 from video_bank.pages import Pages
 from video_bank.people import People
 from video_bank.quality import Quality
 from video_bank.reviews import Reviews
+from video_bank.running import Running
 from video_bank.secrets import Secrets
 from video_bank.sessions import Sessions
 from video_bank.storage import Database
@@ -57,5 +59,7 @@ PEOPLE = web.AppKey("people", People)
 QUALITY = web.AppKey("quality", Quality)
 SUPERVISION = web.AppKey("supervision", Supervision)
 GATE = web.AppKey("gate", Gate)
+NOTARY = web.AppKey("notary", Notary)
+RUNNING = web.AppKey("running", Running)
 REVIEWS = web.AppKey("reviews", Reviews)
 EXPORTS = web.AppKey("exports", Exports)

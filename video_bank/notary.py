@@ -28,7 +28,17 @@ from recordings import tree
 from recordings.errors import Damaged
 from recordings.heads import TreeHead, public_keys, read_head
 from recordings.keys import Signer
-from recordings.timestamp import Authority, NotStamped, Stamped, check
+from recordings.timestamp import (
+    Authority,
+    HttpAuthority,
+    NotStamped,
+    Stamped,
+    TestAuthority,
+    check,
+    load_roots,
+)
+from video_bank.config import Config
+from video_bank.errors import OperatorError
 from video_bank.evidence import AUDIT, Head, Timeline
 from video_bank.running import Running, chain_of, day_of
 from video_bank.storage import Database, Reader, Tx, new_id, now_us
@@ -406,6 +416,25 @@ async def anchors(database: Database) -> list[Head]:
         for kind, seq, end in _ENDS.findall(signed)
         if int(seq)
     ]
+
+
+def authority_of(config: Config) -> tuple[Authority | None, Sequence[x509.Certificate]]:
+    """Who stamps under these settings, and the roots that vouched for what was stamped before.
+
+    Raises:
+        OperatorError: the root certificates cannot be read.
+    """
+    path = config.keys / "test-authority.pem"
+    authority: Authority | None = None
+    if config.timestamp_url and config.timestamp_roots is not None:
+        try:
+            authority = HttpAuthority(config.timestamp_url, load_roots(config.timestamp_roots))
+        except (OSError, ValueError) as error:
+            raise OperatorError(f"timestamp_roots: {error}") from error
+    elif config.demo or config.unsafe_test_timestamps:
+        log.warning("- an authority for tests stamps the recordings, which proves nothing")
+        authority = TestAuthority(path)
+    return authority, TestAuthority(path).roots if path.exists() else ()
 
 
 def _grew(last: RowMapping | None, size: int, running: Head) -> bool:

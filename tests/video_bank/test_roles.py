@@ -106,6 +106,8 @@ TABLE = {
     f"POST {R}/{{session}}/viewings": "reviewer supervisor",
     f"POST {R}/{{session}}/unmask": "reviewer",
     f"POST {R}/{{session}}/verify": "reviewer",
+    f"GET {R}/{{session}}/proof": "reviewer",
+    f"POST {R}/{{session}}/stamp": "reviewer",
     "GET /api/viewings/{viewing}/findings/{finding}/pictures/{name}": "reviewer",
     "GET /api/viewings/{viewing}/streams": "reviewer supervisor",
     "GET /api/viewings/{viewing}/streams/{part}/{stream}": "reviewer supervisor",
