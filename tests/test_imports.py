@@ -25,6 +25,8 @@ LOOK_RIGHT = {
     "calls",
     "checks",
     "connection_test",
+    "dossier",
+    "exports",
     "findings",
     "archive",
     "gate",

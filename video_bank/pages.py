@@ -25,9 +25,11 @@ class Pages:
         """The words of these areas; a later one's wins."""
         return {key: said for area in areas for key, said in self._words[lang][area].items()}
 
-    def render(self, template: str, lang: str, area: str, **context: Any) -> str:
-        """The page in ``lang``, with the words of ``common`` and of its own area."""
-        words = self._words[lang]["common"] | self._words[lang].get(area, {})
+    def render(self, template: str, lang: str, areas: str, **context: Any) -> str:
+        """The page in ``lang``, with the words of ``common`` and of its own areas, by spaces."""
+        words = dict(self._words[lang]["common"])
+        for area in areas.split():
+            words |= self._words[lang].get(area, {})
 
         def t(key: str, **args: object) -> str:
             return words[key].format(**args)

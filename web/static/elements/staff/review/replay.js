@@ -13,6 +13,7 @@ import { decisionMark, verdictMark } from "../marks.js"
 import { attempt } from "../tell.js"
 import { listenForKeys, showKeys } from "../teller/keys.js"
 import { chapters, neighbour } from "./chapters.js"
+import { exportPanel } from "./export.js"
 import { labelWords, rolesOf } from "./labels.js"
 import { lanes } from "./lanes.js"
 import { lineLanes, linesInWords } from "./lines.js"
@@ -68,6 +69,7 @@ export class SessionReplay extends Live {
         el("div", { data: { part: "lines" } }),
         this.#findings((at_us) => sync.seek(at_us)),
         outcome(session),
+        !live && streams.length > 0 && exportPanel(this.viewing.viewing),
       ),
       printMark(who),
     )
