@@ -36,8 +36,10 @@ from video_bank.config import Config, is_loopback, refuse_public_demo
 from video_bank.connection_test import ConnectionTest
 from video_bank.conversation import Conversation
 from video_bank.customers import Customers
+from video_bank.dossier import Dossier
 from video_bank.errors import OperatorError
 from video_bank.evidence import Timeline
+from video_bank.exports import Exports
 from video_bank.findings import Findings
 from video_bank.gate import Gate
 from video_bank.keys import (
@@ -54,6 +56,7 @@ from video_bank.keys import (
     CONVERSATION,
     CUSTOMERS,
     DATABASE,
+    EXPORTS,
     FINDINGS,
     GATE,
     LINE,
@@ -86,6 +89,7 @@ from video_bank.views import (
     accounts,
     connection_test,
     customers,
+    exports,
     notary,
     pages,
     people,
@@ -126,6 +130,7 @@ ROUTES: list[Route] = [
     *teller.routes,
     *people.routes,
     *reviews.routes,
+    *exports.routes,
     *notary.routes,
     *recordings.routes,
     *connection_test.routes,
@@ -147,7 +152,7 @@ def make_app(config: Config) -> web.Application:
         app.router.add_route(route.method, route.path, permitted(route))
     app.router.add_static("/static", WEB / "static")
     app.cleanup_ctx.extend(
-        [storage, everybody, inference, line, seals, call_centre, spool, demo_people]
+        [storage, everybody, inference, line, seals, call_centre, spool, exporting, demo_people]
     )
     app.on_shutdown.append(end_calls)
     return app
@@ -325,6 +330,32 @@ async def spool(app: web.Application) -> AsyncIterator[None]:
     async with background(app[SPOOL].run()):
         yield
     app[SPOOL].close()
+
+
+async def exporting(app: web.Application) -> AsyncIterator[None]:
+    """Sessions made into bundles for third parties."""
+    config = app[CONFIG]
+    dossier = Dossier(
+        app[DATABASE],
+        app[TIMELINE],
+        app[SESSIONS],
+        app[CUSTOMERS],
+        app[FINDINGS],
+        app[ARCHIVE],
+        app[BUSINESSES],
+        app[PAGES],
+        app[NOTARY],
+    )
+    app[EXPORTS] = Exports(
+        app[DATABASE],
+        app[TIMELINE],
+        app[ARCHIVE],
+        dossier,
+        spool=config.data / "exports",
+        hours=config.export_hours,
+    )
+    async with background(app[EXPORTS].run()):
+        yield
 
 
 async def end_calls(app: web.Application) -> None:

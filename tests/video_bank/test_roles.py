@@ -112,6 +112,11 @@ TABLE = {
     "GET /api/viewings/{viewing}/streams": "reviewer supervisor",
     "GET /api/viewings/{viewing}/streams/{part}/{stream}": "reviewer supervisor",
     "GET /api/viewings/{viewing}/levels": "reviewer supervisor",
+    "POST /api/viewings/{viewing}/exports": "reviewer",
+    "GET /api/viewings/{viewing}/exports": "reviewer",
+    "GET /api/exports/{id}": "reviewer",
+    "GET /api/exports/{id}/file": "reviewer",
+    "DELETE /api/exports/{id}": "reviewer",
     f"POST {R}/{{session}}/approvals": "reviewer supervisor",
     "GET /api/approvals": "reviewer supervisor",
     "POST /api/approvals/{id}/decision": "reviewer",
@@ -198,7 +203,7 @@ async def test_nobody_reaches_what_is_not_for_everybody(client: Client) -> None:
         got, code = await status(client, name, None, ORIGIN)
         if allowed == EVERYBODY:
             assert got == 204, name
-        elif name.startswith(("GET /api", "POST", "GET /ws")):
+        elif name.startswith(("GET /api", "POST", "DELETE", "GET /ws")):
             assert (got, code) == (401, "login_required"), name
         else:
             assert got == 303, name  # a page sends to where one signs in
