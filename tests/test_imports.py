@@ -33,6 +33,7 @@ LOOK_RIGHT = {
     "notary",
     "replay",
     "spool",
+    "wrappings",
 }
 "Modules of video_bank that may import leaf packages; app assembles them."
 

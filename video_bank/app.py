@@ -21,12 +21,12 @@ from aiohttp import web
 
 import signaling.socket
 from kyc.worker import Inference
-from recordings.keys import FileSigner
-from recordings.keys import Trust
+from recordings.keys import FileSigner, Trust
 from signaling import forward, ice, peer
 from video_bank import collector, demo
 from video_bank.accounts import LOGIN, Accounts
-from video_bank.archive import Archive
+from video_bank.approvals import Approvals
+from video_bank.archive import Archive, keyring_of
 from video_bank.blobs import LocalBlobs
 from video_bank.bus import LocalBus
 from video_bank.businesses import Businesses, load_consents
@@ -37,13 +37,16 @@ from video_bank.connection_test import ConnectionTest
 from video_bank.conversation import Conversation
 from video_bank.customers import Customers
 from video_bank.dossier import Dossier
+from video_bank.erasure import Erasure
 from video_bank.errors import OperatorError
 from video_bank.evidence import Timeline
 from video_bank.exports import Exports
 from video_bank.findings import Findings
 from video_bank.gate import Gate
+from video_bank.holds import Holds
 from video_bank.keys import (
     ACCOUNTS,
+    APPROVALS,
     ARCHIVE,
     BLOBS,
     BUS,
@@ -56,14 +59,17 @@ from video_bank.keys import (
     CONVERSATION,
     CUSTOMERS,
     DATABASE,
+    ERASURE,
     EXPORTS,
     FINDINGS,
     GATE,
+    HOLDS,
     LINE,
     NOTARY,
     PAGES,
     PEOPLE,
     QUALITY,
+    RETENTION,
     REVIEWS,
     RUNNING,
     SECRETS,
@@ -76,8 +82,10 @@ from video_bank.line import Line
 from video_bank.notary import Notary, authority_of
 from video_bank.pages import WEB, Pages
 from video_bank.people import People
+from video_bank.periods import Policy
 from video_bank.permissions import Permission
 from video_bank.quality import Quality
+from video_bank.retention import Retention
 from video_bank.reviews import Reviews
 from video_bank.running import Running
 from video_bank.secrets import Secrets
@@ -87,6 +95,7 @@ from video_bank.supervision import Supervision
 from video_bank.transfers import Transfers
 from video_bank.views import (
     accounts,
+    approvals,
     connection_test,
     customers,
     exports,
@@ -94,6 +103,7 @@ from video_bank.views import (
     pages,
     people,
     recordings,
+    retention,
     reviews,
     sessions,
     teller,
@@ -133,6 +143,8 @@ ROUTES: list[Route] = [
     *exports.routes,
     *notary.routes,
     *recordings.routes,
+    *retention.routes,
+    *approvals.routes,
     *connection_test.routes,
     Route("GET", "/ws", Permission.SIGNED_IN, websocket),
 ]
@@ -248,7 +260,28 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     config = app[CONFIG]
     media_path = forward.check()
     log.info("- media is forwarded the %s way", media_path)
-    app[ARCHIVE] = Archive(app[DATABASE], config.data / "recordings", config.keys)
+    periods = Policy.load(config.retention_policy)
+    app[ARCHIVE] = Archive(
+        app[DATABASE],
+        config.data / "recordings",
+        config.keys,
+        keyring=keyring_of(config),
+        policy=periods,
+    )
+    app[HOLDS] = Holds(app[DATABASE], app[TIMELINE])
+    app[ERASURE] = Erasure(
+        app[DATABASE], app[TIMELINE], app[ARCHIVE], app[BLOBS], app[SECRETS], periods
+    )
+    app[RETENTION] = Retention(
+        app[DATABASE],
+        app[TIMELINE],
+        app[ARCHIVE],
+        periods,
+        app[ERASURE],
+        hour=config.erasure_hour,
+        grace_days=config.key_grace_days,
+        nightly=config.nightly_erasure,
+    )
     app[ARCHIVE].on_sealed, app[ARCHIVE].known = app[NOTARY].add, app[RUNNING].known
     addresses, relays = _media_addresses(config), app[RELAYS]
     _keep_in_bucket(app)
@@ -286,6 +319,13 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     )
     app[CALLS].checks = app[CHECKS]
     app[SESSIONS].witness = app[CALLS]
+    app[APPROVALS] = Approvals(
+        app[DATABASE],
+        app[TIMELINE],
+        app[SESSIONS],
+        app[CUSTOMERS],
+        policy=config.replay_approval,
+    )
     app[REVIEWS] = Reviews(
         app[DATABASE],
         app[TIMELINE],
@@ -294,6 +334,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         app[FINDINGS],
         app[ARCHIVE],
         app[QUALITY],
+        app[APPROVALS],
     )
     app[SUPERVISION] = Supervision(
         app[DATABASE],
@@ -313,6 +354,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         app[GATE].run(),
         app[QUALITY].run(),
         app[SUPERVISION].run(),
+        app[RETENTION].run(),
         collector.sweep(app[CALLS].ended),
     )
     async with contextlib.AsyncExitStack() as beside:

@@ -4,47 +4,56 @@ The glue to :mod:`recordings`.  Everything that touches a disk runs in a thread.
 """
 
 import asyncio
-import contextlib
+import errno
 import logging
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import RowMapping, Select, delete, insert, select, update
 
+from recordings.certificate import sign
 from recordings.container import Ending, PartReader
 from recordings.errors import Damaged, KeyUnavailable, RecoveryRefused
-from recordings.keys import FileKeyring, FileSigner, new_dek, new_part_id
+from recordings.keys import FileKeyring, FileSigner, Keyring, new_dek, new_part_id
+from recordings.pkcs11 import Pkcs11Keyring
 from recordings.recorder import Recorder
 from recordings.recovery import recover
-from recordings.replay import WebmView, streams
+from recordings.replay import SignedReader
 from recordings.store import LocalStore, Store
 from recordings.verify import Status, Verdict, verify_part
-from video_bank.errors import NotFound
-from video_bank.storage import Database, now_us
+from video_bank.config import Config
+from video_bank.errors import OperatorError, UserError
+from video_bank.periods import Policy, month_of
+from video_bank.storage import Database, Tx, now_us
 from video_bank.storage import tables as t
+from video_bank.wrappings import Wrapped, opens
 
 log = logging.getLogger(__name__)
 
 TENANT = "bank"
-KEPT_VIEWS = 16
-"""Streams kept open between two Range requests of a player: opening an hour takes 60 ms."""
 WORST_FIRST = ("tampered", "incomplete", "closed by recovery", "ok")
 
 
 class Archive:
     """Every part of every session."""
 
-    def __init__(self, db: Database, directory: Path, keys: Path) -> None:
+    def __init__(
+        self,
+        db: Database,
+        directory: Path,
+        keys: Path,
+        *,
+        keyring: Keyring | None = None,
+        policy: Policy | None = None,
+    ) -> None:
         self._db = db
         self.store: Store = LocalStore(directory)
-        self._signer = FileSigner.load_or_create(keys)
-        self._keyring = FileKeyring(keys / "recordings.keyring")
-        self._trust = self._signer.trust()
+        self.signer = FileSigner.load_or_create(keys)
+        self.keyring: Keyring = keyring or FileKeyring(keys / "recordings.keyring")
+        self._policy = policy or Policy.load()
+        self._trust = self.signer.trust()
         self.trust_path = keys / "trust.pem"
-        self._kept: OrderedDict[tuple[str, int], WebmView] = OrderedDict()
         self.on_sealed: Callable[[str], Awaitable[None]] | None = None
         "Told of every part that was finished or closed, by its id, once the database has it."
         self.known: Callable[[str], Awaitable[Mapping[int, str]]] | None = None
@@ -61,27 +70,52 @@ class Archive:
         Raises:
             OSError: the recording cannot be begun (disk full, no permission).
         """
-        part, dek, now = new_part_id(), new_dek(), now_us()
-        month = datetime.fromtimestamp(now / 1e6, UTC).strftime("%Y-%m")
-        kek = await asyncio.to_thread(self._keyring.kek, TENANT, month)
-        wrapped = await asyncio.to_thread(self._keyring.wrap, dek, kek)
+        dek = new_dek()
+        # Once more when a rotation destroyed the key just before its row was there.
+        header = await self._enter(session, dek) or await self._enter(session, dek)
+        if header is None:
+            raise OSError(errno.EACCES, "the keyring does not open what it wrapped")
+        name = f"{session}/{header['part']:03d}.vbr"
+        try:
+            return await Recorder.open(
+                self.store, name, header=header, dek=dek, signer=self.signer,
+                on_failure=on_failure,
+            )  # fmt: skip
+        except OSError:
+            await self._forget(header["part_id"])
+            raise
+
+    async def _enter(self, session: str, dek: bytes) -> dict[str, Any] | None:
+        """The row of the session's next part; its header, or None if its key cannot be had."""
+        part, now = new_part_id(), now_us()
+        kept = self._policy.of(await self._business(session))
+        # The month in which it may be erased: then this key goes, and with it every backup.
+        month = month_of(kept.until(now))
+        try:
+            kek = await asyncio.to_thread(self.keyring.kek, TENANT, month)
+            wrapped = await asyncio.to_thread(self.keyring.wrap, dek, kek)
+        except KeyUnavailable as error:
+            raise OSError(errno.EACCES, f"no key to record with: {error}") from error
         async with self._db.write() as tx:
             earlier = (await tx.execute(_parts_of(session))).mappings().all()
             number = len(earlier) + 1
-            name = f"{session}/{number:03d}.vbr"
             await tx.execute(
                 insert(t.parts).values(
                     id=part,
                     session_id=session,
                     number=number,
-                    name=name,
+                    name=f"{session}/{number:03d}.vbr",
                     kek_id=kek,
                     wrapped_dek=wrapped,
                     started_at=now,
+                    product_class=kept.id,
                 )
             )
+        if not await asyncio.to_thread(opens, self.keyring, Wrapped(part, kek, wrapped)):
+            await self._forget(part)
+            return None
         last = earlier[-1] if earlier else None
-        header = {
+        return {
             "part_id": part,
             "session": session,
             "part": number,
@@ -89,14 +123,6 @@ class Archive:
             "key_id": kek,
             "tenant": TENANT,
         }
-        try:
-            return await Recorder.open(
-                self.store, name, header=header, dek=dek, signer=self._signer,
-                on_failure=on_failure,
-            )  # fmt: skip
-        except OSError:
-            await self._forget(part)
-            raise
 
     async def finish(
         self, session: str, recorder: Recorder, *, stopped: bool = False, failed: bool = False
@@ -126,6 +152,7 @@ class Archive:
                     bytes=sealed.bytes,
                     duration_us=sealed.duration_us,
                     verdict=verdict,
+                    kept_until=await self._kept_until(tx, sealed.part_id),
                 )
             )
         await self._announce(sealed.part_id)
@@ -182,9 +209,20 @@ class Archive:
                     records=found["records"],
                     duration_us=found["last_time_us"],
                     verdict=found["verdict"],
+                    kept_until=await self._kept_until(tx, part["id"]),
                 )
             )
         await self._announce(part["id"])
+
+    async def _business(self, session: str) -> str:
+        query = select(t.sessions.c.business).where(t.sessions.c.id == session)
+        async with self._db.read() as c:
+            return str((await c.execute(query)).scalar_one())
+
+    async def _kept_until(self, tx: Tx, part: str) -> int:
+        """Until when a part that ends now is kept."""
+        query = select(t.parts.c.product_class).where(t.parts.c.id == part)
+        return self._policy[(await tx.execute(query)).scalar_one()].until(now_us())
 
     async def _announce(self, part: str) -> None:
         if self.on_sealed is not None:
@@ -197,12 +235,12 @@ class Archive:
                 lambda: recover(
                     self.store,
                     part["name"],
-                    self._signer,
+                    self.signer,
                     self._trust,
                     cause=cause,
                     by="server",
                     # With the key, what was written but not yet signed must open to count.
-                    dek=self._dek(part),
+                    dek=self.dek(part),
                 )
             )
         except (RecoveryRefused, Damaged, KeyUnavailable, OSError) as error:
@@ -264,6 +302,26 @@ class Archive:
         )
         return {"verdict": worst, "parts": checked}
 
+    async def stated(self, session: str) -> dict[str, Any]:
+        """The seal as it was found when the parts were sealed; `verify` looks again.
+
+        The verdict is None while a part is not sealed.
+        """
+        parts = await self.parts(session)
+        sealed = all(part["sealed_at"] is not None for part in parts)
+        return {
+            "verdict": await self._worst(session) if sealed else None,
+            "parts": [
+                {
+                    "name": part["name"],
+                    "verdict": part["verdict"],
+                    "records": part["records"],
+                    "chain": part["chain"],
+                }
+                for part in parts
+            ],
+        }
+
     async def whereabouts(self, session: str) -> dict[str, Any] | None:
         """Where a finished session's files lie, for those who verify on this machine."""
         async with self._db.read() as c:
@@ -278,69 +336,70 @@ class Archive:
 
     # -- replaying ------------------------------------------------------------------------
 
-    async def streams(self, session: str, viewing: str) -> list[dict[str, Any]]:
-        """Every stream of a session with the address its picture and sound are read from."""
+    async def parts(self, session: str) -> Sequence[RowMapping]:
+        """The rows of the session's parts, in order."""
         async with self._db.read() as c:
-            parts = (await c.execute(_parts_of(session))).mappings().all()
-        listed = []
-        for part in parts:
-            with contextlib.suppress(Damaged, KeyUnavailable, OSError):
-                for view, number, label in await asyncio.to_thread(self._views, part):
-                    listed.append(
-                        {
-                            "part": part["id"],
-                            "number": part["number"],
-                            "stream": number,
-                            "label": label,
-                            "pictures": view.pictures,
-                            "start_us": view.start_us,
-                            "duration_us": view.duration_us,
-                            "url": f"/api/viewings/{viewing}/streams/{part['id']}/{number}",
-                        }
-                    )
-        return listed
+            rows: Sequence[RowMapping] = (await c.execute(_parts_of(session))).mappings().all()
+        return rows
 
-    async def webm(self, session: str, part: str, stream: int) -> WebmView:
-        """One stream of one part, readable anywhere.
+    def reader(self, part: RowMapping) -> PartReader:
+        """The part with its key; what is still being written, as far as it is signed.
+
+        Reads from the disk.  Raises Damaged, KeyUnavailable, OSError.
+        """
+        source, dek = self.store.open(part["name"]), self.dek(part)
+        if part["sealed_at"] is None:
+            return SignedReader(source, dek, self._trust)
+        return PartReader(source, dek)
+
+    def dek(self, part: RowMapping) -> bytes:
+        """The part's data key.  Asks the keyring.
 
         Raises:
-            NotFound: there is no such stream, or its key has been erased.
+            UserError: the recording was erased.
+            KeyUnavailable: the keyring does not give it.
         """
-        async with self._db.read() as c:
-            query = _parts_of(session).where(t.parts.c.id == part)
-            row = (await c.execute(query)).mappings().one_or_none()
-        if row is None:
-            raise NotFound("unknown_stream")
-        if (part, stream) not in self._kept:
-            try:
-                view = await asyncio.to_thread(lambda: WebmView(self._reader(row), stream))
-            except (KeyError, Damaged, KeyUnavailable, OSError) as error:
-                raise NotFound("unknown_stream") from error
-            if row["sealed_at"] is None:
-                return view  # it still grows: the next request shall see more
-            self._kept[part, stream] = view
-        self._kept.move_to_end((part, stream))
-        while len(self._kept) > KEPT_VIEWS:
-            self._kept.popitem(last=False)
-        return self._kept[part, stream]
-
-    async def read(self, view: WebmView, offset: int, length: int) -> bytes:
-        """A range of a stream, decrypted for this answer only."""
-        return await asyncio.to_thread(view.read, offset, length)
-
-    def _views(self, part: RowMapping) -> list[tuple[WebmView, int, str]]:
-        reader = self._reader(part)
-        return [
-            (WebmView(reader, each.number), each.number, each.label) for each in streams(reader)
-        ]
-
-    def _reader(self, part: RowMapping) -> PartReader:
-        return PartReader(self.store.open(part["name"]), self._dek(part))
-
-    def _dek(self, part: RowMapping) -> bytes:
         if part["wrapped_dek"] is None:
-            raise Damaged("key_erased")
-        return self._keyring.unwrap(part["kek_id"], part["wrapped_dek"])
+            at, certificate = part["erased_at"], part["erasure_id"]
+            raise UserError("recording_erased", 410, at=at, certificate=certificate)
+        return self.keyring.unwrap(part["kek_id"], part["wrapped_dek"])
+
+    # -- erasing --------------------------------------------------------------------------
+
+    async def remove(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Delete the files of parts, given by id and name; what became of each, by id.
+
+        ``removed``, or ``locked`` where the store has promised to keep it: without its key it
+        says nothing, and still proves that it was never changed.
+        """
+        return {part: await asyncio.to_thread(self._remove, name) for part, name in names.items()}
+
+    def _remove(self, name: str) -> str:
+        try:
+            for each in (name, f"{name}.close"):
+                self.store.delete(each)
+        except PermissionError:
+            return "locked"
+        return "removed"
+
+    async def certify(self, statement: dict[str, Any]) -> str:
+        """A certificate over ``statement``, signed by the recorder's key."""
+        return await asyncio.to_thread(sign, statement, self.signer)
+
+
+def keyring_of(config: Config) -> Keyring | None:
+    """The keyring that the settings name; None for the file's.
+
+    Raises:
+        OperatorError: the token cannot be reached.
+    """
+    module, pin = config.pkcs11_module, config.pkcs11_pin_file
+    if config.keyring == "file" or module is None or pin is None:
+        return None
+    try:
+        return Pkcs11Keyring(module, config.pkcs11_token, pin)
+    except KeyUnavailable as error:
+        raise OperatorError(f"keyring: {error}") from error
 
 
 def _parts_of(session: str) -> Select[Any]:

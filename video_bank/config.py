@@ -148,9 +148,44 @@ class Config:
     """A teller may be without network in a call for so many seconds; then the call is ended and the
     customer told."""
 
+    keyring: Literal["file", "pkcs11"] = "file"
+    """Where the keys lie that wrap the recordings' keys: `file`, in `data`; `pkcs11`, in the token
+    named by the three settings below, which they never leave."""
+
+    pkcs11_module: Path | None = None
+    """Library of the HSM's maker, such as `/usr/lib/softhsm/libsofthsm2.so`."""
+
+    pkcs11_token: str = ""
+    """Label of the token."""
+
+    pkcs11_pin_file: Path | None = None
+    """File with the PIN of the token's user on its first line."""
+
+    retention_policy: Path | None = None
+    """TOML file with the bank's changes to the periods of `video_bank/retention.toml`."""
+
+    nightly_erasure: bool = True
+    """Erase each night what is due. Without it nothing is erased but by hand, and the retention
+    page goes on saying what is due."""
+
+    erasure_hour: int = 19
+    """Hour of the day (UTC, 1 to 23) after which the night's erasure runs."""
+
+    early_erasure: bool = False
+    """Let compliance erase a session before its period is over, by hand and with a reason; the
+    certificate says so. A legal hold forbids it in any case."""
+
+    key_grace_days: int = 7
+    """A month's key is destroyed so many days after the month: what must stay is then in backups
+    under its new key."""
+
     supervision: Literal["off", "announced", "unseen"] = "announced"
     """Whether supervisors may listen to calls and whisper to the teller: `off`; `announced`, when
     customers see that they do; `unseen`, when only staff do."""
+
+    replay_approval: Literal["off", "second_person"] = "off"
+    """Whether a reason is enough to replay a session: `off`; `second_person`, when another reviewer
+    has to approve each request, for a day."""
 
     export_hours: int = 24
     """An exported session can be fetched for so many hours; then its file is removed."""
@@ -244,6 +279,15 @@ def _check(config: Config) -> None:
         raise OperatorError("public_url must be https (http only for localhost)")
     if (config.tls_cert is None) != (config.tls_key is None):
         raise OperatorError("tls_cert and tls_key go together")
+    if config.replay_approval not in ("off", "second_person"):
+        raise OperatorError("replay_approval must be off or second_person")
+    if config.erasure_hour > 23:
+        raise OperatorError("erasure_hour must be at most 23")
+    token = (config.pkcs11_module, config.pkcs11_token, config.pkcs11_pin_file)
+    if config.keyring not in ("file", "pkcs11"):
+        raise OperatorError("keyring must be file or pkcs11")
+    if config.keyring == "pkcs11" and not all(token):
+        raise OperatorError("keyring pkcs11 needs pkcs11_module, pkcs11_token and pkcs11_pin_file")
     _check_turn(config)
     _check_storage(config)
     _check_authority(config)

@@ -9,6 +9,22 @@ from typing import Any, ClassVar
 
 MESSAGES: dict[str, tuple[str, str]] = {
     "already_decided": ("本次业务已作出决定。", "This session has been decided already."),
+    "approval_needed": (
+        "回放须经第二人批准，请先提出申请。",
+        "A second person has to approve this replay. Please ask for it first.",
+    ),
+    "approval_not_needed": (
+        "本行无需第二人批准即可回放。",
+        "No second person's approval is needed here.",
+    ),
+    "approval_over": (
+        "该申请已处理或已过期。",
+        "This request has been decided already, or has expired.",
+    ),
+    "approval_own": (
+        "不能批准自己提出的申请，请由另一位同事处理。",
+        "Nobody decides their own request. Please leave it to a colleague.",
+    ),
     "bad_request": ("请求内容有误。", "The request could not be understood."),
     "already_rated": ("您已评价过。", "You have rated this already."),
     "already_here": (
@@ -31,6 +47,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "decision_missing": ("请先作出业务决定。", "Please decide first."),
     "delivery_failed": ("短信暂时无法发送，请稍后再试。", "The code could not be sent."),
+    "held_already": ("该业务已在法定保全中。", "This session is under legal hold already."),
     "export_erased": (
         "录像已被清除，无法导出。",
         "The recording has been erased: there is nothing left to export.",
@@ -63,6 +80,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "邀请链接已使用过，请联系您的客户经理。",
         "This invitation has been used already. Please ask for a new one.",
     ),
+    "key_in_use": (
+        "该密钥仍保护着录像，不能销毁。",
+        "This key still protects recordings and cannot be destroyed.",
+    ),
+    "legal_hold": (
+        "该业务处于法定保全中，不能删除；请先解除保全。",
+        "This session is under legal hold and cannot be erased. Lift the hold first.",
+    ),
     "line_full": (
         "当前排队人数已满，请稍后再来。",
         "The waiting line is full. Please come back later.",
@@ -80,6 +105,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "not_now": (
         "当前状态下不能进行此操作，请刷新查看。",
         "This is not possible at this point. Please look again.",
+    ),
+    "not_yet_due": (
+        "保存期限未满，不能删除。",
+        "It has to be kept for longer, so it cannot be erased yet.",
+    ),
+    "number_differs": (
+        "输入的编号不一致，未删除任何内容。",
+        "The number typed is not the session's. Nothing was erased.",
     ),
     "offer_gone": (
         "该客户已由其他柜员接待或已离开。",
@@ -100,6 +133,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "policy_not_met": (
         "尚有检查未通过，不能批准；可以拒绝或转人工复核。",
         "Not all checks passed: this can be refused or referred, not approved.",
+    ),
+    "recording_erased": (
+        "录像已按规定永久删除，只保留删除证明。",
+        "This recording was erased for good; a certificate of it is kept.",
     ),
     "recording_failed": (
         "录像出现故障，无法继续办理。",
@@ -143,7 +180,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "正在转接中，请等待或先取消。",
         "A transfer is ringing already. Wait, or cancel it first.",
     ),
+    "unknown_approval": ("没有这项申请。", "There is no such request."),
     "unknown_business": ("没有这项业务。", "There is no such business."),
+    "unknown_certificate": ("没有这份删除证明。", "There is no such certificate."),
     "unknown_check": ("没有这项检查。", "There is no such check."),
     "unknown_colleague": (
         "没有这位可参与的同事。",
@@ -153,6 +192,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "unknown_export": ("没有这项导出。", "There is no such export."),
     "unknown_field": ("没有这个字段。", "There is no such field."),
     "unknown_finding": ("没有这项检查结果。", "There is no such finding."),
+    "unknown_hold": (
+        "没有这项保全，或已解除。",
+        "There is no such hold, or it was lifted already.",
+    ),
     "unknown_language": ("不支持该语言。", "This language is not supported."),
     "unknown_mode": ("没有这种监督方式。", "There is no such way to supervise."),
     "unknown_participant": ("通话中没有此人。", "There is no such person in the call."),
@@ -160,6 +203,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "unknown_session": ("没有找到该业务办理记录。", "There is no such session."),
     "unknown_state": ("没有这种状态。", "There is no such state."),
     "unknown_stream": ("没有这段录像。", "There is no such recording."),
+    "viewing_running_only": (
+        "仅可回看正在进行的通话；已结束的业务由复核人员调阅。",
+        "You can replay a call only while it goes on. Afterwards reviewers can.",
+    ),
     "viewing_over": ("本次调阅已到期，请重新申请。", "This viewing is over. Please open it again."),
     "walk_in_closed": (
         "目前不接受现场取号，请使用邀请链接。",

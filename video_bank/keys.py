@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from video_bank.accounts import Accounts
+from video_bank.approvals import Approvals
 from video_bank.archive import Archive
 from video_bank.blobs import Blobs
 from video_bank.bus import Bus
@@ -15,15 +16,18 @@ from video_bank.config import Config
 from video_bank.connection_test import ConnectionTest
 from video_bank.conversation import Conversation
 from video_bank.customers import Customers
+from video_bank.erasure import Erasure
 from video_bank.evidence import Timeline
 from video_bank.exports import Exports
 from video_bank.findings import Findings
 from video_bank.gate import Gate
+from video_bank.holds import Holds
 from video_bank.line import Line
 from video_bank.notary import Notary
 from video_bank.pages import Pages
 from video_bank.people import People
 from video_bank.quality import Quality
+from video_bank.retention import Retention
 from video_bank.reviews import Reviews
 from video_bank.running import Running
 from video_bank.secrets import Secrets
@@ -53,13 +57,17 @@ SPOOL: "web.AppKey[Spool]" = web.AppKey("spool")
 """There only when recordings go to a bucket."""
 CALLS = web.AppKey("calls", Calls)
 CONNECTION_TEST = web.AppKey("connection_test", ConnectionTest)
+ERASURE = web.AppKey("erasure", Erasure)
 FINDINGS = web.AppKey("findings", Findings)
 CHECKS = web.AppKey("checks", Checks)
 PEOPLE = web.AppKey("people", People)
 QUALITY = web.AppKey("quality", Quality)
 SUPERVISION = web.AppKey("supervision", Supervision)
+HOLDS = web.AppKey("holds", Holds)
+RETENTION = web.AppKey("retention", Retention)
 GATE = web.AppKey("gate", Gate)
 NOTARY = web.AppKey("notary", Notary)
 RUNNING = web.AppKey("running", Running)
 REVIEWS = web.AppKey("reviews", Reviews)
 EXPORTS = web.AppKey("exports", Exports)
+APPROVALS = web.AppKey("approvals", Approvals)

@@ -34,10 +34,16 @@ class Permission(StrEnum):
     """Look at all calls under way, listen to them, whisper to the teller, take part."""
     REVIEW = "review"
     """List sessions masked, replay them, verify seals, each viewing with a reason."""
+    REPLAY = "replay"
+    """Open a viewing, with a reason: reviewers of any session, supervisors of one that goes on."""
+    APPROVE = "approve"
+    """Decide, as the second person, whether somebody else may replay a session."""
     EXPORT = "export"
     """Have a session made into a bundle for a court or an authority, with a reason."""
     UNMASK = "unmask"
     """See a customer's full name, phone and ID number, with a reason."""
+    RETAIN = "retain"
+    """See what is due to be erased, place and lift legal holds, erase, read certificates."""
     AUDIT = "audit"
     """Read the audit log."""
     MANAGE_STAFF = "manage staff"
@@ -56,8 +62,11 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.INVITE: _SERVING | {Role.SUPERVISOR},
     Permission.SUPERVISE: frozenset({Role.SUPERVISOR}),
     Permission.REVIEW: frozenset({Role.REVIEWER}),
+    Permission.REPLAY: frozenset({Role.REVIEWER, Role.SUPERVISOR}),
+    Permission.APPROVE: frozenset({Role.REVIEWER}),
     Permission.EXPORT: frozenset({Role.REVIEWER}),
     Permission.UNMASK: frozenset({Role.REVIEWER}),
+    Permission.RETAIN: frozenset({Role.REVIEWER, Role.ADMIN}),
     Permission.AUDIT: frozenset({Role.REVIEWER, Role.ADMIN}),
     Permission.MANAGE_STAFF: frozenset({Role.ADMIN}),
 }

@@ -1,0 +1,410 @@
+"""What is erased when: the plan of a night, the night itself, and the report of it.
+
+``python -m video_bank.retention --dry-run`` says what the next night would do and why, and does
+nothing; without ``--dry-run`` it does it now.  ``… rotate`` wraps every recording's key anew and
+destroys the old key-encryption keys; the server may run meanwhile.  Settings are given as to
+``run_server.py``: ``--data DIR`` and the like.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, func, select, update
+
+from video_bank.archive import TENANT, Archive, keyring_of
+from video_bank.blobs import LocalBlobs
+from video_bank.bus import LocalBus
+from video_bank.config import Config
+from video_bank.erasure import Erasure
+from video_bank.errors import Conflict, OperatorError
+from video_bank.evidence import AUDIT, Timeline
+from video_bank.holds import standing
+from video_bank.periods import Policy, month_after, month_of
+from video_bank.secrets import Secrets
+from video_bank.storage import Database, now_us
+from video_bank.storage import tables as t
+from video_bank.wrappings import Wrapped, Wrappings
+
+log = logging.getLogger(__name__)
+
+DAY_US = 86_400_000_000
+LEAP_US = 60 * DAY_US
+"A longer silence in the timeline than this, and the nightly run does not trust the clock."
+LOOK_S = 600
+"How often the server looks whether it is night."
+RUN = "retention_run"
+"The audit entry of a night."
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A session that is not erased, and until when it is kept."""
+
+    session: str
+    class_id: str
+    parts: int
+    bytes: int
+    until_us: int
+    source: str
+    "Id of the source whose period is the longest."
+    hold: str | None
+    "Id of the legal hold it is under."
+
+    @property
+    def month(self) -> str:
+        """In which it may be erased at the earliest."""
+        return month_of(self.until_us)
+
+    def view(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "session": self.session,
+            "class": self.class_id,
+            "parts": self.parts,
+            "bytes": self.bytes,
+            "kept_until": self.until_us,
+            "source": self.source,
+            "hold": self.hold,
+        }
+
+
+@dataclass
+class Plan:
+    """What a night does."""
+
+    at: int
+    longer: list[tuple[str, int]] = field(default_factory=list)
+    "Parts that the policy now keeps longer than it did: id, until when."
+    shorter: int = 0
+    "Parts that the policy now would keep less long; that is not taken over by itself."
+    erase: list[Kept] = field(default_factory=list)
+    held: list[Kept] = field(default_factory=list)
+    "Would be erased, but for a legal hold."
+    moves: dict[str, list[Wrapped]] = field(default_factory=dict)
+    "Wrapped keys by the month whose key they go to."
+    destroy: list[str] = field(default_factory=list)
+    "Keys of months that are over, which wrap nothing."
+
+    def view(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "at": self.at,
+            "longer": len(self.longer),
+            "shorter": self.shorter,
+            "erase": [each.view() for each in self.erase],
+            "held": [each.view() for each in self.held],
+            "moves": {month: len(rows) for month, rows in self.moves.items()},
+            "destroy": self.destroy,
+        }
+
+
+@dataclass
+class Report:
+    """What a night did."""
+
+    erased: dict[str, str] = field(default_factory=dict)
+    "Sessions, each with its certificate."
+    failed: dict[str, str] = field(default_factory=dict)
+    "Sessions or keys that were not erased, each with why."
+    moved: int = 0
+    destroyed: list[str] = field(default_factory=list)
+    certificate: str | None = None
+    "Of the destroyed keys."
+
+
+class Retention:
+    """The periods applied to everything that is kept."""
+
+    def __init__(
+        self,
+        db: Database,
+        timeline: Timeline,
+        archive: Archive,
+        policy: Policy,
+        erasure: Erasure,
+        *,
+        hour: int,
+        grace_days: int,
+        nightly: bool,
+    ) -> None:
+        self._db, self._timeline, self._archive = db, timeline, archive
+        self.policy, self._erasure = policy, erasure
+        self.hour, self.nightly = hour, nightly
+        self._grace_us = grace_days * DAY_US
+        self.wrappings = Wrappings(db, archive.keyring, TENANT)
+
+    # -- looking --------------------------------------------------------------------------
+
+    async def kept(self, now: int) -> list[Kept]:
+        """Every recorded session that is not erased, the one whose time is over first first."""
+        async with self._db.read() as c:
+            rows = (await c.execute(_alive())).mappings().all()
+            held = await standing(c)
+        sessions: defaultdict[str, list[RowMapping]] = defaultdict(list)
+        for row in rows:
+            sessions[row["session_id"]].append(row)
+        found = [self._kept(name, parts, held, now) for name, parts in sessions.items()]
+        return sorted(found, key=lambda each: (each.until_us, each.session))
+
+    def _kept(self, session: str, parts: list[RowMapping], held: Any, now: int) -> Kept:
+        """A session is kept as long as the one of its parts that is kept longest."""
+        until, source, name = max(self._until(part, now) for part in parts)
+        size = sum(part["bytes"] or 0 for part in parts)
+        return Kept(session, name, len(parts), size, until, source, held.get(session))
+
+    def _until(self, part: RowMapping, now: int) -> tuple[int, str, str]:
+        """Until when a part is kept: what was noted for it, or longer if the policy says so."""
+        kept = self.policy[part["product_class"]]
+        until, source = kept.decides(part["sealed_at"] or now)
+        return max(until, part["kept_until"] or 0), source.id, kept.id
+
+    async def plan(self, now: int | None = None) -> Plan:
+        """What a night at ``now`` would do."""
+        now = now or now_us()
+        plan = Plan(now)
+        async with self._db.read() as c:
+            rows = (await c.execute(_alive())).mappings().all()
+        for row in rows:
+            if row["sealed_at"] is None:
+                continue
+            until = self.policy[row["product_class"]].until(row["sealed_at"])
+            if row["kept_until"] is None or until > row["kept_until"]:
+                plan.longer.append((row["id"], until))
+            plan.shorter += until < (row["kept_until"] or 0)
+        going = set()
+        for each in await self.kept(now):
+            if each.until_us <= now:
+                (plan.held if each.hold else plan.erase).append(each)
+                if not each.hold:
+                    going.add(each.session)
+        moves: defaultdict[str, list[Wrapped]] = defaultdict(list)
+        for row in rows:
+            month = max(month_of(self._until(row, now)[0]), month_of(now))
+            if row["session_id"] not in going and row["sealed_at"] and row["wrapped_dek"]:
+                if f"/{month}" not in row["kek_id"]:
+                    moves[month].append(Wrapped(row["id"], row["kek_id"], row["wrapped_dek"]))
+        plan.moves = dict(moves)
+        plan.destroy = await self._over(now, {row["kek_id"] for row in rows})
+        return plan
+
+    async def _over(self, now: int, used: set[str]) -> list[str]:
+        """Keys whose month, and the days of grace after it, are over and that wrap nothing."""
+        over = []
+        for kek in await asyncio.to_thread(self._archive.keyring.keks):
+            tenant, _, month = kek.partition("/")
+            if tenant == TENANT and kek not in used:
+                end = datetime.strptime(month_after(month[:7]), "%Y-%m").replace(tzinfo=UTC)
+                if end.timestamp() * 1e6 + self._grace_us <= now:
+                    over.append(kek)
+        return over
+
+    # -- doing ----------------------------------------------------------------------------
+
+    async def night(self, now: int | None = None, *, erase: bool = True) -> Report:
+        """Do what :meth:`plan` says; one session that cannot be erased does not stop the others."""
+        await self._erasure.resume()
+        plan, report = await self.plan(now), Report()
+        async with self._db.write() as tx:
+            for part, until in plan.longer:
+                await tx.execute(
+                    update(t.parts).where(t.parts.c.id == part).values(kept_until=until)
+                )
+        for each in plan.erase if erase else ():
+            reason = f"{each.class_id}: {each.source}"
+            try:
+                report.erased[each.session] = await self._erasure.erase(
+                    each.session, reason, now=plan.at
+                )
+            except Conflict as refused:  # a hold was placed meanwhile
+                report.failed[each.session] = refused.code
+            except OSError as error:
+                log.exception("x a session could not be erased")
+                report.failed[each.session] = error.strerror or "failed"
+        for month, rows in plan.moves.items():
+            report.moved += await self.wrappings.move(rows, month)
+        for kek in plan.destroy:
+            try:
+                await self.wrappings.destroy(kek)
+                report.destroyed.append(kek)
+            except Conflict as refused:
+                report.failed[kek] = refused.code
+        if report.destroyed:
+            report.certificate = await self._erasure.destroyed(
+                report.destroyed, "the months of these keys are over"
+            )
+        await self._note(plan, report)
+        return report
+
+    async def _note(self, plan: Plan, report: Report) -> None:
+        data = {
+            "erased": report.erased,
+            "failed": report.failed,
+            "held": [each.session for each in plan.held],
+            "longer": len(plan.longer),
+            "shorter": plan.shorter,
+            "moved": report.moved,
+            "destroyed": report.destroyed,
+            "policy": self.policy.version,
+        }
+        async with self._db.write() as tx:
+            await self._timeline.append(tx, AUDIT, RUN, "server", data)
+        log.info("- retention: %d erased, %d failed", len(report.erased), len(report.failed))
+
+    async def shorten(self, by: str) -> int:
+        """Take over periods that the policy has made shorter; how many parts that concerns.
+
+        Not done by itself: a slip in the bank's file must not erase what cannot be had again.
+        """
+        async with self._db.write() as tx:
+            rows = (await tx.execute(_alive())).mappings().all()
+            shorter = 0
+            for row in rows:
+                until = self.policy[row["product_class"]].until(row["sealed_at"] or now_us())
+                if row["kept_until"] is not None and until < row["kept_until"]:
+                    shorter += 1
+                    await tx.execute(
+                        update(t.parts).where(t.parts.c.id == row["id"]).values(kept_until=until)
+                    )
+            data = {"parts": shorter, "policy": self.policy.version}
+            await self._timeline.append(tx, AUDIT, "retention_shortened", by, data)
+        return shorter
+
+    async def rotate(self, by: str) -> list[str]:
+        """Wrap every key anew; the ids of the keys destroyed by that."""
+        destroyed = await self.wrappings.rotate()
+        async with self._db.write() as tx:
+            await self._timeline.append(tx, AUDIT, "keys_rotated", by, {"destroyed": destroyed})
+        return destroyed
+
+    async def last(self) -> int | None:
+        """When the last night was."""
+        query = select(func.max(t.timeline.c.at)).where(
+            t.timeline.c.chain == AUDIT, t.timeline.c.kind == RUN
+        )
+        async with self._db.read() as c:
+            at = (await c.execute(query)).scalar_one()
+        return None if at is None else int(at)
+
+    async def run(self) -> None:
+        """Every night, also the one that was missed because the server was down."""
+        while True:
+            try:
+                if (await self.last() or 0) < self._midnight():
+                    await self._tonight()
+            except Exception:
+                log.exception("x the night's erasure failed; it is tried again")
+            await asyncio.sleep(LOOK_S)
+
+    async def _tonight(self) -> None:
+        query = select(func.max(t.timeline.c.at))
+        async with self._db.read() as c:
+            newest = (await c.execute(query)).scalar_one()
+        if newest is not None and now_us() - newest > LEAP_US:
+            # What a clock that runs ahead makes due cannot be brought back.
+            log.error(
+                "x nothing was written for %d days: the clock is wrong, or the server was down for"
+                " so long; nothing is erased until `python -m video_bank.retention` is run by hand",
+                LEAP_US // DAY_US,
+            )
+            return
+        await self.night(erase=self.nightly)
+
+    def _midnight(self) -> int:
+        """The last time at which a night was due."""
+        now = datetime.now(UTC)
+        at = now.replace(hour=self.hour, minute=0, second=0, microsecond=0)
+        return int((at if at <= now else at - timedelta(days=1)).timestamp()) * 1_000_000
+
+
+def _alive() -> Any:
+    return select(t.parts).where(t.parts.c.erased_at.is_(None)).order_by(t.parts.c.id)
+
+
+async def _command(config: Config, verb: str) -> int:
+    bus = LocalBus()
+    db = Database(config.database_url, bus)
+    await db.migrate()
+    try:
+        secrets, timeline = Secrets.load_or_create(config.keys), Timeline()
+        policy = Policy.load(config.retention_policy)
+        archive = Archive(
+            db,
+            config.data / "recordings",
+            config.keys,
+            keyring=keyring_of(config),
+            policy=policy,
+        )
+        blobs = LocalBlobs(config.data / "blobs", secrets.derive("blobs"))
+        erasure = Erasure(db, timeline, archive, blobs, secrets, policy)
+        retention = Retention(
+            db,
+            timeline,
+            archive,
+            policy,
+            erasure,
+            hour=config.erasure_hour,
+            grace_days=config.key_grace_days,
+            nightly=config.nightly_erasure,
+        )
+        match verb:
+            case "rotate":
+                print("destroyed:", *await retention.rotate("server"))
+            case "shorten":
+                print("parts kept less long now:", await retention.shorten("server"))
+            case "--dry-run":
+                _say(await retention.plan())
+            case _:
+                report = await retention.night()
+                for session, certificate in report.erased.items():
+                    print(f"erased {session}: certificate {certificate}")
+                for name, why in report.failed.items():
+                    print(f"NOT erased {name}: {why}")
+                print(f"keys moved: {report.moved}; destroyed:", *report.destroyed)
+                return 1 if report.failed else 0
+    finally:
+        await db.close()
+        await bus.close()
+    return 0
+
+
+def _say(plan: Plan) -> None:
+    """The dry run, for people."""
+    for each in plan.erase:
+        print(f"would erase {each.session}: {_because(each)}")
+    for each in plan.held:
+        print(f"would keep {each.session}, under legal hold {each.hold}: {_because(each)}")
+    print(f"kept longer by the policy of today: {len(plan.longer)}")
+    print(f"kept less long if you run `shorten`: {plan.shorter}")
+    print(f"keys to be wrapped anew: {sum(map(len, plan.moves.values()))}")
+    print("keys to be destroyed:", *plan.destroy or ["none"])
+
+
+def _because(each: Kept) -> str:
+    day = datetime.fromtimestamp(each.until_us / 1e6, UTC).date()
+    return f"class {each.class_id}, {each.parts} parts, over since {day} by {each.source}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; answers with the process's exit code."""
+    words = [each for each in arguments if each in ("--dry-run", "rotate", "shorten")]
+    if len(words) > 1 or "--help" in arguments:
+        print(__doc__, file=sys.stderr)
+        return OperatorError.exit_code
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        config = Config.load(os.environ, [each for each in arguments if each not in words])
+        return asyncio.run(_command(config, words[0] if words else "night"))
+    except OperatorError as error:
+        print(f"retention: {error}", file=sys.stderr)
+        return OperatorError.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
