@@ -26,7 +26,8 @@ from recordings.timestamp import (
     check,
     load_roots,
 )
-from recordings.verify import Examination, Status, verify_part
+from recordings.verify import Status, verify_part
+from recordings.verify_recording import Examination
 from tests.recordings.authority import OpensslAuthority, serving
 from tests.recordings.parts import PART_ID, SIGNER, MemoryStore, sealed
 from tests.suites.conftest import postgresql_schema
