@@ -20,7 +20,6 @@ from .verify_recording import (
     File,
     Flag,
     Record,
-    Trust,
     Type,
     add_arguments,
     read_preamble,
@@ -42,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "inspect":
             return _inspect(options.path, options.records)
-        return run(options.paths, Trust.load(options.trust), as_json=options.json)
+        return run(options)
     except (OSError, ValueError) as error:
         print(f"python -m recordings: {error}", file=sys.stderr)
         return WRONG_USE

@@ -11,25 +11,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
 
-HASH = 32
+from .verify_recording import HASH, leaf_hash, node_hash, part_leaf, verify_inclusion
 
-# Section 2.1.1: the first byte keeps leaves and inner nodes apart, so that no leaf's data can pass
-# for two hashes.
-_LEAF, _NODE = b"\0", b"\1"
-
-
-def leaf_hash(data: bytes) -> bytes:
-    """Hash of one entry."""
-    return sha256(_LEAF + data).digest()
-
-
-def part_leaf(part_id: str, chain: str) -> bytes:
-    """Leaf hash of a sealed part: its id (16 bytes) and its chain value (FORMAT.md), both given in
-    hexadecimal. `ValueError` if they are not."""
-    data = bytes.fromhex(part_id) + bytes.fromhex(chain)
-    if len(data) != 16 + HASH:
-        raise ValueError("a part id has 16 bytes and a chain value 32")
-    return leaf_hash(data)
+__all__ = ["consistency_proof", "inclusion_proof", "leaf_hash", "part_leaf", "root"]
+__all__ += ["verify_consistency", "verify_inclusion"]
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
@@ -40,7 +25,9 @@ def root(leaves: Sequence[bytes]) -> bytes:
     # Pairing level by level and carrying an odd last one up gives the same tree as splitting at
     # the largest power of two, without recursion.
     while len(level) > 1:
-        pairs = [_node(left, right) for left, right in zip(level[::2], level[1::2], strict=False)]
+        pairs = [
+            node_hash(left, right) for left, right in zip(level[::2], level[1::2], strict=False)
+        ]
         level = pairs + level[len(pairs) * 2 :]
     return level[0]
 
@@ -55,26 +42,6 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     if index < split:
         return [*inclusion_proof(leaves[:split], index), root(leaves[split:])]
     return [*inclusion_proof(leaves[split:], index - split), root(leaves[:split])]
-
-
-def verify_inclusion(
-    leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
-) -> bool:
-    """Is `leaf` the one at `index` of the tree with `size` leaves and this root? (2.1.3.2)"""
-    if not 0 <= index < size or not _are_hashes(leaf, root, *proof):
-        return False
-    place, last, node = index, size - 1, leaf
-    for sibling in proof:
-        if last == 0:
-            return False
-        if place & 1 or place == last:
-            node = _node(sibling, node)
-            while not place & 1 and place:
-                place, last = place >> 1, last >> 1
-        else:
-            node = _node(node, sibling)
-        place, last = place >> 1, last >> 1
-    return last == 0 and compare_digest(node, root)
 
 
 def consistency_proof(leaves: Sequence[bytes], first: int) -> list[bytes]:
@@ -114,17 +81,13 @@ def verify_consistency(
         if last == 0:
             return False
         if place & 1 or place == last:
-            before, after = _node(sibling, before), _node(sibling, after)
+            before, after = node_hash(sibling, before), node_hash(sibling, after)
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            after = _node(after, sibling)
+            after = node_hash(after, sibling)
         place, last = place >> 1, last >> 1
     return last == 0 and compare_digest(before, first_root) and compare_digest(after, second_root)
-
-
-def _node(left: bytes, right: bytes) -> bytes:
-    return sha256(_NODE + left + right).digest()
 
 
 def _split(size: int) -> int:

@@ -1,7 +1,7 @@
 """Verifies sealed recordings with public keys alone. No key that opens them is needed.
 
     pip install cryptography
-    python verify_recording.py PATH... --trust KEY.pem [--json]
+    python verify_recording.py PATH... --trust KEY.pem [--roots AUTHORITIES.pem] [--json]
 
 PATH is a part (`*.vbr`, with its `.close` beside it), a directory of parts, or an exported bundle
 (a directory with a `MANIFEST.json`). KEY.pem holds the public keys of the signers and comes from
@@ -9,8 +9,8 @@ the institution that recorded, not from whoever hands over the recording.
 
 Answers for each part: `ok`, `closed by recovery`, `incomplete` or `tampered`, the last two with the
 record, the second and the reason; for each session whether its parts follow one another; for a
-bundle whether its files are those that were signed. Exits 0 if all is ok, 1 if not, 2 if it was
-called wrongly.
+bundle whether its files are those that were signed, and since when its parts have been what they
+are. Exits 0 if all is ok, 1 if not, 2 if it was called wrongly.
 
 This is one file that stands alone (Python 3.11 or newer, `cryptography`) and the only verifier
 there is: the package `recordings` reads parts with the same code. FORMAT.md describes the bytes.
@@ -26,16 +26,30 @@ import re
 import struct
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from enum import IntEnum, IntFlag, StrEnum
-from hashlib import sha256
+from hashlib import sha1, sha256, sha384, sha512
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import (
+    BasicConstraints,
+    Certificate,
+    ExtendedKeyUsage,
+    ExtensionNotFound,
+    load_der_x509_certificate,
+    load_pem_x509_certificates,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 # --- Errors ---------------------------------------------------------------------------------------
 
@@ -272,6 +286,10 @@ class Trust:
     def suite(self, signer: str) -> int | None:
         """Number of the suite of this signer's key; None for a signer not trusted."""
         return self._keys[signer][0] if signer in self._keys else None
+
+    def anybody_signed(self, text: bytes, signature: bytes) -> bool:
+        """Did one of the trusted sign `text`?"""
+        return any(key.holds(text, signature) for _, key in self._keys.values())
 
     def signed(self, signer: str, text: bytes, signature: bytes | memoryview) -> bool:
         """Did the trusted `signer` sign `text`?"""
@@ -1100,6 +1118,428 @@ def verify_session(verdicts: Iterable[Verdict]) -> ChainReport:
     return ChainReport(session, not problems, problems, parts)
 
 
+# --- Day trees, their signed heads and stamps -----------------------------------------------------
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """Hash of one entry of a tree (RFC 9162, section 2.1.1)."""
+    return sha256(b"\0" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Hash of an inner node. The first byte keeps it apart from a leaf's."""
+    return sha256(b"\1" + left + right).digest()
+
+
+def part_leaf(part_id: str, chain: str) -> bytes:
+    """Leaf hash of a sealed part: its id (16 bytes) and its chain value, both in hexadecimal.
+
+    `ValueError` if they are not.
+    """
+    data = bytes.fromhex(part_id) + bytes.fromhex(chain)
+    if len(data) != 16 + HASH:
+        raise ValueError("a part id has 16 bytes and a chain value 32")
+    return leaf_hash(data)
+
+
+def verify_inclusion(
+    leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes
+) -> bool:
+    """Is `leaf` the one at `index` of the tree with `size` leaves and this root? (2.1.3.2)"""
+    if not 0 <= index < size or {len(each) for each in (leaf, root, *proof)} != {HASH}:
+        return False
+    place, last, node = index, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            node = node_hash(sibling, node)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            node = node_hash(node, sibling)
+        place, last = place >> 1, last >> 1
+    return last == 0 and node == root
+
+
+PROOF = "proof.json"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What `proof.json` shows of one part."""
+
+    part_id: str
+    state: str
+    """`stamped`, `test` (stamped, but by an authority for tests), `unstamped`, `waiting`
+    (in no signed tree yet) or `wrong`."""
+    said: str
+    """A sentence for people."""
+    stamped_at: int | None = None
+    """UTC microseconds."""
+    authority: str | None = None
+    rooted: bool = False
+    """Does the authority's certificate end in a root that was given?"""
+
+
+def verify_proof(
+    entry: Mapping[str, Any], chain: str | None, trust: Trust, roots: Sequence[Certificate]
+) -> Proof:
+    """Is the part with this chain value where its entry in `proof.json` says? Never raises."""
+    part_id = str(entry.get("part_id"))
+    try:
+        if entry["checkpoint"] is None:
+            return Proof(part_id, "waiting", "in no signed tree yet")
+        day, size, root, place = (entry[key] for key in ("day", "size", "root", "position"))
+        head = read_head(entry["checkpoint"], trust)
+        if (head[0].rpartition("/")[2], *head[1:]) != (day, size, bytes.fromhex(root)):
+            raise ValueError("its signed head is of another tree")
+        path = [bytes.fromhex(each) for each in entry["proof"]]
+        if not verify_inclusion(part_leaf(part_id, chain or ""), place, size, path, head[2]):
+            raise ValueError("it is not in the tree")
+        said = f"in the tree of {day}, as one of {size}"
+        if entry["token"] is None:
+            return Proof(part_id, "unstamped", f"{said}, not yet stamped")
+        token = base64.b64decode(entry["token"], validate=True)
+        stamp = read_stamp(token, sha256(entry["checkpoint"].encode()).digest(), roots)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        return Proof(part_id, "wrong", f"its proof does not hold: {error}")
+    said += f", stamped at {utc(stamp.at)} by {stamp.authority}"
+    if not stamp.rooted:
+        said += " (whose certificate was not checked up to a root)"
+    state = "test" if stamp.test else "stamped"
+    said += ": test authority, not evidence" * stamp.test
+    return Proof(part_id, state, said, stamp.at, stamp.authority, stamp.rooted)
+
+
+def read_head(note: str, trust: Trust) -> tuple[str, int, bytes]:
+    """Origin, size and root of a signed head (C2SP tlog-checkpoint); `ValueError` if nobody
+    trusted signed it."""
+    text, _, below = note.partition("\n\n")
+    origin, size, root = text.split("\n")[:3]
+    for line in below.splitlines():
+        name, _, signed = line.removeprefix("\N{EM DASH} ").rpartition(" ")
+        # Four bytes in front of the signature hint at the key and prove nothing.
+        signature = base64.b64decode(signed, validate=True)[4:]
+        if name == origin and trust.anybody_signed(f"{text}\n".encode(), signature):
+            return origin, int(size), base64.b64decode(root, validate=True)
+    raise ValueError("nobody trusted signed its tree's head")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a time stamp says that holds."""
+
+    at: int
+    """UTC microseconds."""
+    authority: str
+    test: bool
+    rooted: bool
+
+
+# Contents of object identifiers in DER.
+_TEST_POLICY = bytes.fromhex("6983acebca92daa48effd4eeb4a49ba8ded7e84f")
+_TST_INFO = bytes.fromhex("2a864886f70d0109100104")
+_MESSAGE_DIGEST = bytes.fromhex("2a864886f70d010904")
+_CERTIFICATE_HASH = bytes.fromhex("2a864886f70d010910022f"), bytes.fromhex("2a864886f70d010910020c")
+_DIGESTS: dict[bytes, hashes.HashAlgorithm] = {
+    bytes.fromhex("608648016503040201"): hashes.SHA256(),
+    bytes.fromhex("608648016503040202"): hashes.SHA384(),
+    bytes.fromhex("608648016503040203"): hashes.SHA512(),
+}
+_BY_LENGTH = {20: sha1, 32: sha256, 48: sha384, 64: sha512}
+
+
+def read_stamp(answer: bytes, digest: bytes, roots: Sequence[Certificate]) -> Stamp:
+    """What a TimeStampResp (RFC 3161) proves about this SHA-256 hash; `ValueError` if nothing.
+
+    Checked are the hash, the signature, and that the certificate in the answer was valid then and
+    is for stamping alone; whether it ends in one of `roots` is told.
+    """
+    try:
+        return _stamp(answer, digest, roots)
+    except ValueError:
+        raise
+    except Exception as error:
+        # Libraries raise what they like for certificates that are none: they prove nothing.
+        raise ValueError(f"the stamp can't be read ({type(error).__name__})") from error
+
+
+def _stamp(answer: bytes, digest: bytes, roots: Sequence[Certificate]) -> Stamp:
+    ((_, response, _),) = _der(answer)
+    (_, status, _), (_, token, _) = _der(response)
+    if _der(status)[0][1] not in (b"\0", b"\1"):
+        raise ValueError("the authority refused to stamp")
+    ((_, signed, _),) = _der(_der(token)[1][1])
+    fields = _der(signed)
+    (_, kind, _), (_, wrapped, _) = _der(fields[2][1])
+    if kind != _TST_INFO:
+        raise ValueError("it is a stamp of another kind")
+    ((_, info, _),) = _der(wrapped)
+    ((_, signer, _),) = _der(fields[-1][1])
+    listed = [one for tag, content, _ in fields[3:-1] if tag == 0xA0 for one in _der(content)]
+    certificates = [load_der_x509_certificate(whole) for _, _, whole in listed]
+    certificate = _signed_by(signer, info, certificates)
+    ((_, facts, _),) = _der(info)
+    (_, policy, _), (_, imprint, _), _, (_, moment, _) = _der(facts)[1:5]
+    (_, algorithm, _), (_, stamped, _) = _der(imprint)
+    if not isinstance(_DIGESTS.get(_der(algorithm)[0][1]), hashes.SHA256) or stamped != digest:
+        raise ValueError("the stamp is of something else")
+    form = "%Y%m%d%H%M%S.%fZ" if b"." in moment else "%Y%m%d%H%M%SZ"
+    at = datetime.strptime(moment.decode("ascii"), form).replace(tzinfo=UTC)
+    usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage)
+    if not usage.critical or list(usage.value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+        raise ValueError("the stamp's certificate is not for stamping")
+    if not _valid(certificate, at):
+        raise ValueError("the stamp's certificate was not valid then")
+    return Stamp(
+        at=int(at.timestamp() * 1_000_000),
+        authority=certificate.subject.rfc4514_string(),
+        test=policy == _TEST_POLICY,
+        rooted=_ends_in(roots, certificate, certificates, at),
+    )
+
+
+def _signed_by(signer: bytes, info: bytes, certificates: list[Certificate]) -> Certificate:
+    """The certificate with which `info` was signed as SignerInfo says (RFC 5652, 5.3)."""
+    _, (_, whose, _), (_, algorithm, _), (tag, listed, _), _, (_, signature, _) = _der(signer)[:6]
+    hash = _DIGESTS.get(_der(algorithm)[0][1])
+    if tag != 0xA0 or hash is None:
+        raise ValueError("the stamp is signed in a way that is not understood here")
+    attributes = {}
+    for _, each, _ in _der(listed):
+        (_, kind, _), (_, values, _) = _der(each)
+        attributes[kind] = _der(values)[0][1]
+    state = hashes.Hash(hash)
+    state.update(info)
+    if attributes[_MESSAGE_DIGEST] != state.finalize():
+        raise ValueError("the stamp was altered")
+    (_, _, issuer), (_, serial, _) = _der(whose)
+    named = issuer, int.from_bytes(serial, "big", signed=True)
+    for one in certificates:
+        if (one.issuer.public_bytes(), one.serial_number) == named and _is_named(one, attributes):
+            # Signed is the SET OF attributes, not the tagged one that is written (5.4).
+            _check_signature(one, signature, b"\x31" + _length(listed) + listed, hash)
+            return one
+    raise ValueError("the stamp's certificate is not in it")
+
+
+def _is_named(certificate: Certificate, attributes: Mapping[bytes, bytes]) -> bool:
+    """Do the signed attributes name this certificate by its hash? (RFC 2634, RFC 5816)"""
+    named = next(attributes[kind] for kind in _CERTIFICATE_HASH if kind in attributes)
+    first = _der(_der(named)[0][1])[0][1]
+    expected = next(content for tag, content, _ in _der(first) if tag == 4)
+    state = _BY_LENGTH[len(expected)](certificate.public_bytes(Encoding.DER))
+    return state.digest() == expected
+
+
+def _check_signature(
+    certificate: Certificate, signature: bytes, text: bytes, hash: hashes.HashAlgorithm
+) -> None:
+    key = certificate.public_key()
+    try:
+        if isinstance(key, RSAPublicKey):
+            key.verify(signature, text, PKCS1v15(), hash)
+        elif isinstance(key, EllipticCurvePublicKey):
+            key.verify(signature, text, ECDSA(hash))
+        elif isinstance(key, Ed25519PublicKey):
+            key.verify(signature, text)
+        else:
+            raise ValueError("the stamp's key is of a kind that is not understood here")
+    except InvalidSignature:
+        raise ValueError("the stamp's signature is wrong") from None
+
+
+def _ends_in(
+    roots: Sequence[Certificate], leaf: Certificate, others: list[Certificate], at: datetime
+) -> bool:
+    """Did one of `roots` issue the certificate, be it by others that are in the answer?"""
+    current = leaf
+    for _ in range(8):
+        if any(_issued(root, current) and _valid(root, at) for root in roots):
+            return True
+        above = (one for one in others if one != current and _issued(one, current, authority=True))
+        found = next((one for one in above if _valid(one, at)), None)
+        if found is None:
+            return False
+        current = found
+    return False
+
+
+def _issued(above: Certificate, below: Certificate, *, authority: bool = False) -> bool:
+    try:
+        below.verify_directly_issued_by(above)
+        return not authority or above.extensions.get_extension_for_class(BasicConstraints).value.ca
+    except (InvalidSignature, ValueError, TypeError, ExtensionNotFound):
+        return False
+
+
+def _valid(certificate: Certificate, at: datetime) -> bool:
+    return certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc
+
+
+def _der(data: bytes) -> list[tuple[int, bytes, bytes]]:
+    """(tag, content, all of it) of the DER values one behind the other in `data`."""
+    found, place = [], 0
+    while place < len(data):
+        begin, length, start = place, data[place + 1], place + 2
+        if length & 0x80:
+            start += length & 0x7F
+            length = int.from_bytes(data[place + 2 : start], "big")
+        place = start + length
+        if place > len(data):
+            raise ValueError("a value of the stamp is cut off")
+        found.append((data[begin], data[start:place], data[begin:place]))
+    return found
+
+
+def _length(content: bytes) -> bytes:
+    """The length of a DER value."""
+    size = len(content).to_bytes(4, "big").lstrip(b"\0") or b"\0"
+    return size if len(content) < 0x80 else bytes([0x80 | len(size)]) + size
+
+
+# --- Bundles --------------------------------------------------------------------------------------
+
+MANIFEST = "MANIFEST.json"
+MANIFEST_LIMIT = 16 << 20
+_ENTRIES = 10_000
+"""Files of a bundle, parts of a session: no bank's has so many."""
+
+
+@dataclass(frozen=True)
+class BundleReport:
+    """Whether an exported bundle is as it was signed."""
+
+    path: str
+    ok: bool
+    problems: list[str]
+    session: str | None
+    made: int | None
+    """UTC microseconds, by the clock of who made it."""
+    files: int
+    proofs: list[Proof]
+    verdicts: list[Verdict]
+
+
+def manifest_text(suite: Suite, manifest: bytes) -> bytes:
+    """What the signer of a manifest signs."""
+    return b"VBR1 manifest\0" + suite.digest(manifest)
+
+
+def verify_bundle(directory: Path, trust: Trust, roots: Sequence[Certificate] = ()) -> BundleReport:
+    """The verdict on all of a bundle. `OSError` if something in it can't be read."""
+    problems: list[str] = []
+    manifest: dict[str, Any] = {}
+    try:
+        manifest = read_manifest(_small(directory / MANIFEST), trust)
+        problems += _differing(directory, manifest["files"])
+    except ValueError as error:
+        problems.append(f"{MANIFEST}: {error}")
+    verdicts = [verify_file(part, trust) for part in sorted(directory.rglob("*.vbr"))]
+    if not verdicts:
+        problems.append("there is no part in it")
+    else:
+        problems += verify_session(verdicts).problems
+    if manifest and any(verdict.session != manifest["session"] for verdict in verdicts):
+        problems.append("a part is of another session than the manifest")
+    proofs: list[Proof] = []
+    if (directory / PROOF).exists():
+        try:
+            proofs = _proofs(_small(directory / PROOF), verdicts, trust, roots)
+        except ValueError as error:
+            problems.append(f"{PROOF}: {error}")
+    for proof in proofs:
+        if proof.state == "wrong":
+            problems.append(f"part {proof.part_id}: {proof.said}")
+    return BundleReport(
+        path=str(directory),
+        ok=not problems,
+        problems=problems,
+        session=manifest.get("session"),
+        made=manifest.get("made"),
+        files=len(manifest.get("files", ())),
+        proofs=proofs,
+        verdicts=verdicts,
+    )
+
+
+def read_manifest(data: bytes, trust: Trust) -> dict[str, Any]:
+    """What `MANIFEST.json` says; `ValueError` unless somebody trusted signed it."""
+    outer = parse_canonical(data)
+    kinds = {key: type(value) for key, value in outer.items()}
+    if kinds != {**dict.fromkeys(("format", "manifest", "signature", "signer"), str), "suite": int}:
+        raise ValueError("not a manifest")
+    if outer["format"] != "VBRM" or not _is_suite(outer["suite"]):
+        raise ValueError("a manifest of an unknown kind")
+    text, signer, suite = outer["manifest"].encode(), outer["signer"], SUITES[outer["suite"]]
+    if trust.suite(signer) != suite.number:
+        raise ValueError(f"signed by {signer}, who is not trusted")
+    if not trust.signed(signer, manifest_text(suite, text), bytes.fromhex(outer["signature"])):
+        raise ValueError("its signature is wrong")
+    manifest = parse_canonical(text)
+    files = manifest.get("files")
+    if not isinstance(files, dict) or type(manifest.get("made")) is not int:
+        raise ValueError("it lists no files")
+    if not isinstance(manifest.get("session"), str) or len(files) > _ENTRIES:
+        raise ValueError("it names no session")
+    if not all(_is_hex(hash, 32) and _is_inside(name) for name, hash in files.items()):
+        raise ValueError("it lists a file that can't be in a bundle")
+    return manifest
+
+
+def _is_inside(name: str) -> bool:
+    pieces = name.split("/")
+    return not {"", ".", ".."} & set(pieces) and not set(name) & set("\\:\0")
+
+
+def _differing(directory: Path, files: Mapping[str, str]) -> Iterator[str]:
+    """What is not as the manifest has it."""
+    for name, hash in sorted(files.items()):
+        path = directory / name
+        if path.resolve() != directory.resolve() / name or not path.is_file():
+            yield f"{name} is missing"
+        else:
+            with contextlib.closing(File(path)) as source:
+                if tail_hash(SUITES[1], source, 0) != hash:
+                    yield f"{name} was altered"
+    there = {
+        path.relative_to(directory).as_posix()
+        for path in directory.rglob("*")
+        if not path.is_dir() or path.is_symlink()
+    }
+    for name in sorted(there - files.keys() - {MANIFEST}):
+        yield f"{name} was added"
+
+
+def _proofs(
+    data: bytes, verdicts: list[Verdict], trust: Trust, roots: Sequence[Certificate]
+) -> list[Proof]:
+    try:
+        entries = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError("not a list of proofs")
+    chains = {verdict.part_id: verdict.chain for verdict in verdicts}
+    given = [entry.get("part_id") for entry in entries]
+    if len(entries) > _ENTRIES or {*map(str, given)} != {*map(str, chains)}:
+        raise ValueError("it is not about the parts that are here")
+    return [
+        verify_proof(entry, chains[part_id], trust, roots)
+        for entry, part_id in zip(entries, given, strict=True)
+    ]
+
+
+def _small(path: Path) -> bytes:
+    """Content of a file that is small if it is what it should be."""
+    with path.open("rb") as file:
+        data = file.read(MANIFEST_LIMIT + 1)
+    if len(data) > MANIFEST_LIMIT:
+        raise ValueError("too long")
+    return data
+
+
 # --- Command line ---------------------------------------------------------------------------------
 
 OK, NOT_OK, WRONG_USE = 0, 1, 2
@@ -1137,28 +1577,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command line understands."""
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="part or directory")
     parser.add_argument("--trust", required=True, type=Path, help="public keys of signers, PEM")
+    parser.add_argument("--roots", type=Path, help="certificates of time-stamp authorities, PEM")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def run(paths: Iterable[Path], trust: Trust, *, as_json: bool) -> int:
-    """Verify what is under `paths` and print it; the exit code. `ValueError` if there is nothing.
-
-    `OSError` if something can't be read.
-    """
-    files = [file for path in paths for file in _parts(path)]
-    if not files:
+def run(options: argparse.Namespace) -> int:
+    """Do what the command line says; the exit code. `OSError`, `ValueError` for wrong use."""
+    trust = Trust.load(options.trust)
+    roots = load_pem_x509_certificates(options.roots.read_bytes()) if options.roots else []
+    bundles = [
+        verify_bundle(path, trust, roots) for path in options.paths if (path / MANIFEST).is_file()
+    ]
+    files = [
+        file
+        for path in options.paths
+        if not (path / MANIFEST).is_file()
+        for file in (sorted(path.rglob("*.vbr")) if path.is_dir() else [path])
+    ]
+    if not files and not bundles:
         raise ValueError("there is no part (*.vbr) under these paths")
-    verdicts = [verify_file(file, trust) for file in files]
-    reports = sessions(verdicts)
-    if as_json:
-        _print_json(verdicts, reports)
+    loose = [verify_file(file, trust) for file in files]
+    verdicts = [verdict for bundle in bundles for verdict in bundle.verdicts] + loose
+    reports = sessions(loose)
+    if options.json:
+        _print_json(verdicts, reports, bundles)
     else:
         for verdict in verdicts:
             _say(_line(verdict))
         for report in reports:
             _say(_chain_line(report))
-    fine = all(verdict.ok for verdict in verdicts) and all(report.ok for report in reports)
-    return OK if fine else NOT_OK
+        for bundle in bundles:
+            for line in _bundle_lines(bundle):
+                _say(line)
+    sound = [one.ok for one in verdicts] + [one.ok for one in reports]
+    sound += [one.ok for one in bundles]
+    return OK if all(sound) else NOT_OK
 
 
 def sessions(verdicts: Iterable[Verdict]) -> list[ChainReport]:
@@ -1173,17 +1626,22 @@ def sessions(verdicts: Iterable[Verdict]) -> list[ChainReport]:
     return [verify_session(some) for some in parts.values() if len(some) > 1]
 
 
-def _parts(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.vbr")) if path.is_dir() else [path]
-
-
-def _print_json(verdicts: list[Verdict], reports: list[ChainReport]) -> None:
+def _print_json(
+    verdicts: list[Verdict], reports: list[ChainReport], bundles: list[BundleReport]
+) -> None:
     chains = [
         {"session": report.session, "ok": report.ok, "problems": report.problems}
         for report in reports
     ]
-    parts = [verdict.to_json() for verdict in verdicts]
-    print(json.dumps({"parts": parts, "sessions": chains}, ensure_ascii=False, indent=1))
+    shown = {
+        "parts": [verdict.to_json() for verdict in verdicts],
+        "sessions": chains,
+        "bundles": [
+            {name: value for name, value in asdict(bundle).items() if name != "verdicts"}
+            for bundle in bundles
+        ],
+    }
+    print(json.dumps(shown, ensure_ascii=False, indent=1))
 
 
 def _say(line: str) -> None:
@@ -1211,6 +1669,24 @@ def _chain_line(report: ChainReport) -> str:
     return f"session {report.session}: {parts} parts: {said}"
 
 
+def _bundle_lines(bundle: BundleReport) -> Iterator[str]:
+    for proof in bundle.proofs:
+        yield f"part {proof.part_id}: {proof.said}"
+    if bundle.ok and bundle.made is not None:
+        said = f"ok ({bundle.files} files as signed {utc(bundle.made)})"
+        yield f"bundle {bundle.path}: {said}"
+    for problem in bundle.problems:
+        yield f"bundle {bundle.path}: not ok: {problem}"
+
+
+def utc(time_us: int) -> str:
+    """For people."""
+    try:
+        return f"{datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{time_us} \N{MICRO SIGN}s after 1970"
+
+
 def seconds(time_us: int) -> str:
     """For people."""
     return f"{time_us / 1e6:.3f} s"
@@ -1224,7 +1700,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_arguments(parser)
     options = parser.parse_args(arguments)
     try:
-        return run(options.paths, Trust.load(options.trust), as_json=options.json)
+        return run(options)
     except (OSError, ValueError) as error:
         print(f"verify_recording.py: {error}", file=sys.stderr)
         return WRONG_USE

@@ -11,7 +11,7 @@ from hashlib import sha256
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recordings.container import Flag, PartWriter, Record, Type
-from recordings.keys import FileSigner
+from recordings.keys import FileSigner, Signer
 from recordings.store import Lock
 
 DEK = sha256(b"test data key").digest()
@@ -152,7 +152,7 @@ def sealed(
     every: int = 4,
     finish: bool = True,
     dek: bytes = DEK,
-    signer: FileSigner = SIGNER,
+    signer: Signer = SIGNER,
     size: int = 60,
     **changes: object,
 ) -> bytes:
