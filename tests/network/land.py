@@ -57,6 +57,11 @@ class Land:
         """Join the places; at home the Wi-Fi is used, mobile data is off."""
         for place in self:
             run(place, "ip", "link", "set", "lo", "up")
+            # Chromium looks at its addresses two seconds after the last change, and link-local ones
+            # of IPv6 come late: nobody here has any.
+            for which in ("all", "default"):
+                path = f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6"
+                run(place, "sh", "-c", f"echo 1 >{path}")
         for address in (BANK, TURN):
             run(self.bank, "ip", "address", "add", f"{address}/32", "dev", "lo")
         for cable, network, place in (
@@ -76,8 +81,16 @@ class Land:
 
     def leave_wifi(self) -> None:
         """At home the Wi-Fi goes, and mobile data with another address takes its place."""
-        run(self.home, "ip", "link", "set", "wifi", "down")
-        self._plug(self.home, "mobile", MOBILE)
+        self._move("wifi", "mobile", MOBILE)
+
+    def back_to_wifi(self) -> None:
+        """The other way round."""
+        self._move("mobile", "wifi", WIFI)
+
+    def _move(self, old: str, new: str, network: str) -> None:
+        run(self.home, "ip", "link", "set", old, "down")
+        run(self.home, "ip", "address", "flush", "dev", old)
+        self._plug(self.home, new, network)
 
     def block(self, place: str, what: str = "") -> None:
         """Drop what the place sends and gets; ``what``: as in nft, such as ``meta l4proto udp``."""

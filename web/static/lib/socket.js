@@ -8,6 +8,7 @@ const LONG = 40 // tries
 const HEARTBEAT = 5 * 1000 // ms between pings
 const SILENCE = 4 * 1000 // ms without an answer to a ping: the line is dead
 const DOUBT = 1500 // ms for the answer when there is reason to doubt the line
+const MOVED = 700 // ms for it when the network has changed: the old line is most likely dead
 const FINAL = ["elsewhere", "signed_out"] // goodbyes after which coming back would be wrong
 
 // Wi-Fi to mobile: phones tell.
@@ -38,12 +39,12 @@ export class Socket {
   #heartbeat = 0
   #doubt = 0
   #doubted = 0 // until when an answer is waited for
-  #hurry = () => this.check()
+  #hurry = () => this.check(MOVED)
   #network = network?.type
   #moved = () => {
     if (network?.type === this.#network) return // only an estimate of its speed has changed
     this.#network = network?.type
-    this.check()
+    this.check(MOVED)
   }
 
   /** @param {string} [path] */
@@ -101,9 +102,12 @@ export class Socket {
     return this.on(`notice:${topic}`, listener)
   }
 
-  /** The network has changed, or media stopped: make sure of the line, or get a new one at once. */
-  check() {
-    if (this.condition === "open") this.#ask(DOUBT)
+  /**
+   * The network has changed, or media stopped: make sure of the line, or get a new one at once.
+   * @param {number} [patience] ms for the line to answer
+   */
+  check(patience = DOUBT) {
+    if (this.condition === "open") this.#ask(patience)
     else if (this.condition === "lost" || this.condition === "connecting") this.#connect()
   }
 
@@ -119,7 +123,7 @@ export class Socket {
   }
 
   /**
-   * Ping, and give the line up unless something comes in time.
+   * Ping, and take a new line unless something comes in time.
    * @param {number} patience ms
    */
   #ask(patience) {
@@ -128,7 +132,7 @@ export class Socket {
     if (this.#doubted < asked || this.#doubted > asked + patience) {
       clearTimeout(this.#doubt)
       this.#doubted = asked + patience
-      this.#doubt = setTimeout(() => this.#heard < asked && this.#lose(), patience)
+      this.#doubt = setTimeout(() => this.#heard < asked && this.#connect(), patience)
     }
     this.send({ type: "ping", t: Math.round(asked) })
   }
