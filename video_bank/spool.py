@@ -135,7 +135,7 @@ class Spool:
             except FileNotFoundError:
                 continue  # erased meanwhile
             except OSError as error:
-                failures.append(self._told(row["name"], error))
+                self._fail(row["name"], error, failures)
 
     async def _move(self, row: RowMapping) -> None:
         lock = await self._lock(row)
@@ -164,7 +164,7 @@ class Spool:
                 lock = await self._lock(row)
                 await self._in_thread(functools.partial(self._store.guard, row["name"], lock))
             except OSError as error:
-                failures.append(self._told(row["name"], error))
+                self._fail(row["name"], error, failures)
                 return
         # One transaction may have been under way with an earlier time.
         self._looked_at_holds = looked - 60_000_000
@@ -205,11 +205,12 @@ class Spool:
         elif was and not self.full:
             log.info("- the spool is below its limit again")
 
-    def _told(self, name: str, error: OSError) -> Failure:
+    def _fail(self, name: str, error: OSError, failures: list[Failure]) -> None:
         reason = error.reason if isinstance(error, BucketError) else "failed"
-        if reason != "stopped" and (self.failure is None or self.failure.reason != reason):
+        known = {each.reason for each in (*failures, *filter(None, [self.failure]))}
+        if reason not in known | {"stopped"}:
             log.error("x part %s stays on this machine: %s", name, error)
-        return Failure(reason, now_us())
+        failures.append(Failure(reason, now_us()))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

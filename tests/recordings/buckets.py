@@ -18,7 +18,9 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from recordings import bucket
 from recordings.bucket import Bucket, Mode
 from recordings.s3 import S3Store
 from recordings.store import LocalStore
@@ -62,42 +64,43 @@ def bucket_server(directory: Path) -> Iterator[Server]:
 @functools.cache
 def _bucket(endpoint: str, file: Path, mode: Mode) -> Bucket:
     """Made once: a client takes a quarter of a second."""
-    bucket = Bucket(
+    made = Bucket(
         f"recordings-{mode}",
         endpoint=endpoint,
         region="eu-central-1",
         credentials=file,
         mode=mode,
     )
-    bucket._client.create_bucket(
-        Bucket=bucket.name,
+    made._client.create_bucket(
+        Bucket=made.name,
         CreateBucketConfiguration={"LocationConstraint": "eu-central-1"},
         ObjectLockEnabledForBucket=mode != "off",
     )
-    return bucket
+    return made
 
 
 def new_bucket(server: Server, mode: Mode = "off") -> Bucket:
     """An empty corner of a bucket, with object lock if there is a mode."""
-    bucket = copy.copy(_bucket(server.endpoint, server.credentials, mode))
-    bucket.prefix = f"bank-{next(_numbers)}/"
-    return bucket
+    made = copy.copy(_bucket(server.endpoint, server.credentials, mode))
+    made.prefix = f"bank-{next(_numbers)}/"
+    return made
 
 
-def behind(proxy: Proxy, bucket: Bucket, server: Server) -> Bucket:
-    """The same bucket, asked through the proxy."""
-    return Bucket(
-        bucket.name,
-        endpoint=proxy.endpoint,
-        region="eu-central-1",
-        prefix=bucket.prefix,
-        credentials=server.credentials,
-        mode=bucket.mode,
-    )
+@functools.cache
+def _behind(endpoint: str, name: str, file: Path, mode: Mode) -> Bucket:
+    with patch.object(bucket, "TRIES", 1):
+        return Bucket(name, endpoint=endpoint, region="eu-central-1", credentials=file, mode=mode)
 
 
-def new_store(bucket: Bucket, directory: Path) -> S3Store:
-    return S3Store(LocalStore(directory / "spool", reserve=4096), bucket)
+def behind(proxy: Proxy, target: Bucket, server: Server) -> Bucket:
+    """The same bucket, asked through the proxy, each thing once."""
+    asked = copy.copy(_behind(proxy.endpoint, target.name, server.credentials, target.mode))
+    asked.prefix = target.prefix
+    return asked
+
+
+def new_store(target: Bucket, directory: Path) -> S3Store:
+    return S3Store(LocalStore(directory / "spool", reserve=4096), target)
 
 
 Fault = Callable[[str, str], str | None]
@@ -118,6 +121,11 @@ class Proxy:
     delay_s: float = 0.0
     seen: Counter[str] = field(default_factory=Counter)
     endpoint: str = ""
+
+    def well(self) -> None:
+        """Nothing goes wrong any more, and nothing was seen."""
+        self.fault, self.delay_s = (lambda method, path: None), 0.0
+        self.seen.clear()
 
     def __enter__(self) -> Proxy:
         proxy = self

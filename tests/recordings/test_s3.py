@@ -37,18 +37,23 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of 200 KB goes in four pieces, as one of 30 MB does otherwise."""
     for module in (bucket, s3):
         monkeypatch.setattr(module, "PIECE", PIECE)
-    monkeypatch.setattr(bucket, "TRIES", 1)
 
 
-@pytest.fixture(name="server")
+@pytest.fixture(name="server", scope="module")
 def _server(s3: Server) -> Server:
     return s3
 
 
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
+@pytest.fixture(scope="module")
+def one_proxy(server: Server) -> Iterator[Proxy]:
     with Proxy(server.endpoint) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def proxy(one_proxy: Proxy) -> Proxy:
+    one_proxy.well()
+    return one_proxy
 
 
 @pytest.fixture

@@ -1,0 +1,306 @@
+"""The way of sealed recordings into a bucket: with the real archive, database and an S3 server."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from sqlalchemy import insert, select, update
+
+from recordings.bucket import BucketError
+from recordings.keys import Trust
+from recordings.recorder import Recorder
+from recordings.s3 import S3Store
+from recordings.store import Lock
+from tests.recordings.buckets import Proxy, Server, behind, bucket_server, new_bucket, new_store
+from video_bank.accounts import SignedIn
+from video_bank.archive import Archive
+from video_bank.config import Config
+from video_bank.customers import Customers
+from video_bank.errors import OperatorError
+from video_bank.keys import CONFIG, SPOOL
+from video_bank.spool import Spool, bucket_store
+from video_bank.storage import Database, new_id, now_us
+from video_bank.storage import tables as t
+from video_bank.views.recordings import storage
+
+KEY = b"\x10\x02\x00\x9d\x01\x2a" + (720).to_bytes(2, "little") + (1280).to_bytes(2, "little")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with bucket_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def one_proxy(server: Server) -> Iterator[Proxy]:
+    with Proxy(server.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy(one_proxy: Proxy) -> Proxy:
+    one_proxy.well()
+    return one_proxy
+
+
+@dataclass
+class Bank:
+    """An archive whose recordings go to a bucket."""
+
+    db: Database
+    archive: Archive
+    store: S3Store
+    spool: Spool
+    customer: str
+    teller: str
+
+    async def record(self, pictures: int = 20) -> str:
+        """A session with one sealed part."""
+        session, recorder = await self.begin(pictures)
+        assert (await self.archive.finish(session, recorder))["verdict"] == "ok"
+        return session
+
+    async def begin(self, pictures: int = 20) -> tuple[str, Recorder]:
+        session, now = new_id(), now_us()
+        async with self.db.write() as tx:
+            await tx.execute(
+                insert(t.sessions).values(
+                    id=session, customer_id=self.customer, teller_id=self.teller,
+                    business="identification", language="zh", state="closed", consent_face=True,
+                    consent_version="test", created_at=now, queued_at=now, accepted_at=now,
+                )
+            )  # fmt: skip
+        recorder = await self.archive.open(session, lambda error: None)
+        stream = recorder.stream("customer")
+        for number in range(pictures):
+            key = number % 10 == 0
+            data = (KEY if key else b"\x11") + bytes(3000)
+            recorder.frame(stream, "video", number * 40_000, data, key)
+        return session, recorder
+
+    async def part(self, session: str) -> str:
+        async with self.db.read() as c:
+            query = select(t.parts.c.name).where(t.parts.c.session_id == session)
+            return str((await c.execute(query)).scalar_one())
+
+    async def hold(self, session: str) -> str:
+        hold = new_id()
+        async with self.db.write() as tx:
+            await tx.execute(
+                insert(t.holds).values(
+                    id=hold, session_id=session, reason="asked by a court",
+                    placed_by=self.teller, placed_at=now_us(),
+                )
+            )  # fmt: skip
+        return hold
+
+
+@pytest.fixture
+async def bank(
+    database: Database,
+    customers: Customers,
+    teller: SignedIn,
+    config: Config,
+    server: Server,
+    proxy: Proxy,
+    tmp_path: Path,
+) -> AsyncIterator[Bank]:
+    store = new_store(behind(proxy, new_bucket(server, "compliance"), server), tmp_path)
+    archive = Archive(database, tmp_path / "unused", config.keys)
+    archive.store = store
+    spool = Spool(database, store, Trust.load(archive.trust_path), limit=1_000_000)
+    customer = (await customers.invite(teller.login, "张三")).customer_id
+    yield Bank(database, archive, store, spool, customer, teller.login.subject_id)
+    spool.close()
+
+
+async def test_what_is_sealed_leaves_and_is_verified_and_read_there(bank: Bank) -> None:
+    session = await bank.record()
+    name = await bank.part(session)
+    running, recorder = await bank.begin()
+    await bank.spool.round()
+    assert bank.spool.failure is None and bank.spool.waiting.parts == 0
+    assert set(bank.store.waiting()) == {await bank.part(running)}, "a call under way stays"
+    assert (await bank.archive.verify(session))["verdict"] == "ok"
+    place = await bank.archive.whereabouts(session)
+    assert place and place["parts"][0] == bank.store.bucket.where(name)
+    (row,) = await bank.archive.parts(session)
+    assert bank.archive.reader(row).finished
+    lock = bank.store.bucket._head(name)
+    assert lock["ObjectLockRetainUntilDate"].timestamp() * 1e6 >= row["kept_until"]
+
+    await bank.archive.finish(running, recorder)
+    await bank.spool.round()
+    assert not bank.store.waiting() and not any(bank.store.spool.directory.iterdir())
+
+
+async def test_a_long_outage_is_none_of_the_calls_business(
+    bank: Bank, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calls are recorded, ended, verified and discarded as ever; the spool grows and says so."""
+    gate = threading.Event()
+    proxy.fault = lambda method, path: "503" if gate.wait(10) else None
+    await bank.record()
+    rounds = asyncio.create_task(bank.spool.round())
+    sessions = [await bank.record(pictures=200) for _ in range(2)]
+    _, recorder = await bank.begin()
+    await bank.archive.discard(recorder)
+    assert proxy.seen and not rounds.done(), "the first question still waits for its answer"
+    gate.set()
+    await rounds
+    for _ in range(3):
+        await bank.spool.round()
+    state = bank.spool.state()
+    assert state["parts"] == 3 and state["failure"]["reason"] == "busy" and state["full"]
+    assert caplog.text.count("wait for the bucket") == 1, "one alarm, not one a round"
+    assert caplog.text.count("stays on this machine") == 1
+    assert proxy.seen.total() < 20, "one try a round, however many parts wait"
+
+    proxy.well()
+    await bank.spool.round()
+    assert bank.spool.state()["parts"] == 0 and not bank.spool.full
+    assert bank.spool.failure is None and not bank.store.waiting()
+    for session in sessions:
+        assert (await bank.archive.verify(session))["verdict"] == "ok"
+
+
+async def test_it_runs_by_itself_and_comes_back_after_a_failure(
+    bank: Bank, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("video_bank.spool.LOOK_S", 0.01)
+    busy = iter(["503"] * 3)
+    proxy.fault = lambda method, path: next(busy, None)
+    await bank.record()
+    working = asyncio.create_task(bank.spool.run())
+    try:
+        async with asyncio.timeout(20):
+            while bank.store.waiting():  # noqa: ASYNC110  # another thread empties it
+                await asyncio.sleep(0.02)
+    finally:
+        working.cancel()
+    assert next(busy, None) is None
+
+
+async def test_a_spool_copy_that_rotted_is_not_sent(bank: Bank) -> None:
+    good, bad = await bank.record(), await bank.record()
+    name = await bank.part(bad)
+    path = bank.store.spool.path(name)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    await bank.spool.round()
+    assert bank.spool.failure and bank.spool.failure.reason == "damaged"
+    assert set(bank.store.waiting()) == {name}
+    assert bank.store.bucket.names() == [await bank.part(good)], "the others are sent"
+
+
+async def test_a_part_closed_by_recovery_goes_with_its_closing(bank: Bank) -> None:
+    session, recorder = await bank.begin(pictures=100)
+    await recorder.finish()
+    name = await bank.part(session)
+    path = bank.store.spool.path(name)
+    path.write_bytes(path.read_bytes()[:-30])  # as if the server had died
+    assert await bank.archive.recover(session) == "closed by recovery"
+    await bank.spool.round()
+    assert bank.store.bucket.names() == [name, name + ".close"] and not bank.store.waiting()
+    assert (await bank.archive.verify(session))["verdict"] == "closed by recovery"
+
+
+async def test_holds_are_told_to_the_bucket(bank: Bank) -> None:
+    session = await bank.record()
+    name, head = await bank.part(session), bank.store.bucket._head
+    await bank.spool.round()
+    assert head(name).get("ObjectLockLegalHoldStatus") != "ON"
+    hold = await bank.hold(session)
+    await bank.spool.round()
+    assert head(name)["ObjectLockLegalHoldStatus"] == "ON"
+    with pytest.raises(PermissionError, match="legal hold"):
+        bank.store.delete(name)
+    async with bank.db.write() as tx:
+        await tx.execute(
+            update(t.holds).where(t.holds.c.id == hold).values(lifted_at=now_us(), lift_reason="-")
+        )
+    await bank.spool.round()
+    assert head(name)["ObjectLockLegalHoldStatus"] == "OFF"
+
+
+async def test_a_hold_placed_while_the_part_is_on_its_way(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await bank.record()
+    name = await bank.part(session)
+    move, loop = bank.store.move, asyncio.get_running_loop()
+
+    def slowly(name: str, lock: Lock, *rest: object) -> None:
+        assert not lock.hold
+        asyncio.run_coroutine_threadsafe(bank.hold(session), loop).result(10)
+        move(name, lock)
+
+    monkeypatch.setattr(bank.store, "move", slowly)
+    monkeypatch.setattr(bank.spool, "_holds", lambda failures: asyncio.sleep(0))
+    await bank.spool.round()
+    assert bank.store.bucket._head(name)["ObjectLockLegalHoldStatus"] == "ON"
+
+
+async def test_a_stop_leaves_the_rest_for_the_next_start(bank: Bank) -> None:
+    await bank.record()
+    bank.spool._stop.set()
+    await bank.spool.round()
+    assert bank.spool.failure is None and bank.spool.waiting.parts == 1
+    again = Spool(bank.db, bank.store, bank.spool._trust, limit=1)
+    await again.round()
+    again.close()
+    assert not bank.store.waiting()
+
+
+async def test_what_operators_see(bank: Bank, config: Config) -> None:
+    app = web.Application()
+    app[CONFIG] = config
+    app.router.add_get("/api/storage", storage)
+    async with TestClient(TestServer(app)) as client:
+        assert await (await client.get("/api/storage")).json() == {"storage": "local"}
+    app = web.Application()
+    app[CONFIG] = replace(config, storage="s3", s3_bucket="recordings")
+    app[SPOOL] = bank.spool
+    app.router.add_get("/api/storage", storage)
+    await bank.record()
+    bank.spool._stop.set()
+    await bank.spool.round()
+    async with TestClient(TestServer(app)) as client:
+        answer = await (await client.get("/api/storage")).json()
+    assert answer["storage"] == "s3"
+    assert answer["spool"].keys() == {
+        "parts", "bytes", "since", "limit_bytes", "full", "failure",
+    }  # fmt: skip
+    assert answer["spool"]["parts"] == 1 and answer["spool"]["bytes"] > 60_000
+
+
+def test_the_store_of_the_settings(config: Config, server: Server, tmp_path: Path) -> None:
+    settings = replace(
+        config,
+        storage="s3",
+        s3_bucket="recordings-off",
+        s3_endpoint=server.endpoint,
+        s3_region="eu-central-1",
+        s3_prefix="bank/",
+        s3_credentials_file=server.credentials,
+    )
+    new_bucket(server)  # makes the bucket
+    store = bucket_store(settings)
+    store.spool.put("S-1/001.vbr", b"a part")
+    store.move("S-1/001.vbr", Lock())
+    assert store.where("S-1/001.vbr") == "s3://recordings-off/bank/S-1/001.vbr"
+    with pytest.raises(OperatorError, match="s3_credentials_file"):
+        bucket_store(replace(settings, s3_credentials_file=tmp_path / "nowhere"))
+    with pytest.raises(BucketError, match="no_bucket"):
+        lost = bucket_store(replace(settings, s3_bucket="no-such-bucket"))
+        lost.spool.put("S-2/001.vbr", b"a part")
+        lost.move("S-2/001.vbr", Lock())
