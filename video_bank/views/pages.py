@@ -52,8 +52,8 @@ routes = [
     Route("GET", "/staff", Permission.OWN_ACCOUNT, page("staff", "staff.html", "staff")),
     Route("GET", "/teller", Permission.SERVE, page("teller", "teller.html", "staff")),
     Route("GET", "/supervise", Permission.SUPERVISE, page("supervise", "supervise.html", "staff")),
-    Route("GET", "/review", Permission.REVIEW, page("review", "review.html", "staff export")),
-    Route("GET", "/replay", Permission.REPLAY, page("replay", "replay.html", "staff export")),
-    Route("GET", "/admin", Permission.AUDIT, page("admin", "admin.html", "staff")),
+    Route("GET", "/review", Permission.REVIEW, page("review", "review.html", "staff export notary")),
+    Route("GET", "/replay", Permission.REPLAY, page("replay", "replay.html", "staff export notary")),
+    Route("GET", "/admin", Permission.AUDIT, page("admin", "admin.html", "staff notary")),
     Route("GET", "/api/health", None, health),
 ]

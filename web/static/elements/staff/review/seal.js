@@ -1,11 +1,12 @@
 // The verdict of the seal as a badge; behind it, the proof.
 
 import { post } from "../../../lib/api.js"
-import { el, fill, icon } from "../../../lib/html.js"
+import { el, fill, icon, make } from "../../../lib/html.js"
 import { clock, known, t } from "../../../lib/i18n.js"
 import { open } from "../dialog.js"
 import { sealMark } from "../marks.js"
 import { attempt } from "../tell.js"
+import { TimeProof } from "./stamp.js"
 
 /**
  * @typedef {object} Seal
@@ -62,7 +63,7 @@ function openProof(session, seal, renewed) {
   const body = el("div", { class: "proof" }, ...proof(seal))
   const again = el("button", { type: "button", class: "button" }, icon("refresh"), t("seal.verify_again"))
   const close = el("button", { type: "button", class: "button primary" }, t("common.close"))
-  const dialog = open({ title: t("seal.proof"), kind: "wide" }, body, el("div", { class: "actions" }, again, close))
+  const dialog = open({ title: t("seal.proof"), kind: "wide" }, body, make(TimeProof, { session }), el("div", { class: "actions" }, again, close))
   close.addEventListener("click", () => dialog.close())
   again.addEventListener("click", async () => {
     again.setAttribute("aria-busy", "true")
