@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -269,6 +269,10 @@ class PartReader:
             if kind == type and (stream is None or number == stream):
                 at = self._offsets[sequence]
                 yield Record(length, kind, flags, number, sequence, time_us, at)
+
+    def expect(self, records: Iterable[Record]) -> None:
+        """These are opened next: from a store far away they come together."""
+        self._source.expect((each.offset, RECORD_HEADER + each.length) for each in records)
 
     def open(self, record: Record) -> bytes:
         """Plaintext of a DATA or EVENT record."""

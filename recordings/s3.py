@@ -12,16 +12,21 @@ import errno
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from .bucket import PIECE, Bucket, BucketError
 from .store import LocalSink, LocalSource, LocalStore, Lock, Source
 
-BLOCK = 256 * 1024
-"""What is fetched at least: some seconds of one call."""
+BLOCK = 64 * 1024
+"""What is fetched at least: a fragment of a stream is at most as long, as a rule."""
+AHEAD = 16
+"""Blocks fetched when a reader goes on where it was: 1 MiB, some seconds of one call."""
+FETCHERS = 8
+"""Requests at a time for what is expected, of one reader."""
 CLOSE = ".close"
 """What recovery writes beside a part follows it: the part is the first to leave the spool."""
-KEPT_BLOCKS = 128
+KEPT_BLOCKS = 512
 """Blocks kept in memory for all readers together: 32 MiB, of ciphertext."""
 LONG = 1024 * 1024
 """Longer reads go past the cache: somebody reads all of it."""
@@ -157,6 +162,10 @@ class S3Source:
             return local.read(offset, length)
         return self._blocks.read(self.name, self._size, offset, length)
 
+    def expect(self, spans: Iterable[tuple[int, int]]) -> None:
+        if self._local is None:
+            self._blocks.fetch(self.name, self._size, spans)
+
     def moved(self, size: int) -> None:
         """The part is in the bucket. The file is not closed here but when its last reader lets it
         go, for a thread may just now be reading it."""
@@ -186,29 +195,55 @@ class _Blocks:
         blocks = self._run(name, size, first, -(-end // BLOCK))
         return blocks[offset - first * BLOCK : end - first * BLOCK]
 
+    def fetch(self, name: str, size: int, spans: Iterable[tuple[int, int]]) -> None:
+        """Get what is missing of these spans, as far as there is room for it. What can't be had
+        now is asked for again, and told, when it is read."""
+        wanted: dict[int, None] = {}
+        for offset, length in spans:
+            wanted |= dict.fromkeys(range(offset // BLOCK, -(-min(offset + length, size) // BLOCK)))
+        with self._lock:
+            missing = [each for each in wanted if (name, each) not in self._kept]
+
+        def get(block: int) -> None:
+            with contextlib.suppress(OSError):
+                self._run(name, size, block, block + 1, ahead=False)
+
+        if missing:
+            with ThreadPoolExecutor(FETCHERS, "bucket") as threads:
+                list(threads.map(get, missing[:KEPT_BLOCKS]))
+
     def forget(self, name: str) -> None:
         """It is deleted."""
         with self._lock:
             for key in [key for key in self._kept if key[0] == name]:
                 del self._kept[key]
 
-    def _run(self, name: str, size: int, first: int, stop: int) -> bytes:
-        """Blocks `first` to `stop`, those that are missing in one request."""
+    def _run(self, name: str, size: int, first: int, stop: int, *, ahead: bool = True) -> bytes:
+        """Blocks `first` to `stop`, those that are missing in one request; `ahead`: and more, if
+        the reader goes on where it was."""
         with self._lock:
             found = {each: self._kept.get((name, each)) for each in range(first, stop)}
             for each, kept in found.items():
                 if kept is not None:
                     self._kept.move_to_end((name, each))
-        missing = [each for each, kept in found.items() if kept is None]
+            missing = [each for each, kept in found.items() if kept is None]
+            # A reader of one stream skips the others' fragments, so it goes on with gaps.
+            goes_on = (
+                ahead
+                and missing
+                and any((name, missing[0] - gap) in self._kept for gap in range(1, AHEAD // 4))
+            )
         if missing:
-            start, end = missing[0] * BLOCK, min((missing[-1] + 1) * BLOCK, size)
+            last = max(missing[-1], missing[0] + AHEAD - 1 if goes_on else 0)
+            start, end = missing[0] * BLOCK, min((last + 1) * BLOCK, size)
             data = self._bucket.read(name, start, end - start)
             if len(data) != end - start:
                 raise BucketError("differs", f"{self._bucket.where(name)} is shorter than it was")
             with self._lock:
-                for each in range(missing[0], missing[-1] + 1):
+                for each in range(missing[0], -(-end // BLOCK)):
                     at = each * BLOCK - start
                     found[each] = self._kept[name, each] = data[at : at + BLOCK]
+                    self._kept.move_to_end((name, each))
                 while len(self._kept) > KEPT_BLOCKS:
                     self._kept.popitem(last=False)
         return b"".join(found[each] or b"" for each in range(first, stop))

@@ -8,7 +8,7 @@ import fcntl
 import os
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -53,6 +53,9 @@ class Source(Protocol):
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes from `offset`; fewer than `length` only at the end."""
+
+    def expect(self, spans: Iterable[tuple[int, int]]) -> None:
+        """These (offset, length) are read next: from far away they are fetched together."""
 
     def close(self) -> None: ...
 
@@ -169,6 +172,9 @@ class LocalSource:
             offset += len(piece)
             length -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def expect(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Nothing: it is here."""
 
     def close(self) -> None:
         self._close()

@@ -200,8 +200,9 @@ def _views(opened: Opened) -> list[tuple[WebmView, int, str, int]]:
 
 def _events(opened: Opened) -> list[Event]:
     """Those that can be opened: one that was tampered with must not hide the others."""
-    found = []
-    for record in opened.reader.select(Type.EVENT):
+    found, records = [], list(opened.reader.select(Type.EVENT))
+    opened.reader.expect(records)
+    for record in records:
         with contextlib.suppress(Damaged):
             found.append(event(opened.reader, record))
     return found

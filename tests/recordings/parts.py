@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -84,6 +84,9 @@ class MemorySource:
             raise ValueError((offset, length))
         self.reads.append((offset, length))
         return bytes(self.data[offset : offset + length])
+
+    def expect(self, spans: Iterable[tuple[int, int]]) -> None:
+        pass
 
     def close(self) -> None:
         pass

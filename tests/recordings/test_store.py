@@ -59,6 +59,7 @@ def test_what_was_written_is_read(store: Store, settle: Settle) -> None:
     settle()
     with contextlib.closing(store.open("S-1/001.vbr")) as source:
         assert source.size() == len(data)
+        source.expect([(0, 12), (500_000, 10), (len(data), 5)])
         for offset, length in [
             (0, 1),
             (0, 12),
