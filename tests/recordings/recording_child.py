@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +17,24 @@ from pathlib import Path
 from recordings import LocalStore, Recorder
 from tests.recordings.parts import DEK, SIGNER, header
 
+ROOT = Path(__file__).resolve().parents[2]
 KEY = b"\x10\x02\x00\x9d\x01\x2a" + (720).to_bytes(2, "little") + (1280).to_bytes(2, "little")
+
+
+def child(
+    directory: Path, name: str, size: str = "5000", **options: object
+) -> subprocess.Popen[str]:
+    """This module in a process of its own."""
+    command = [sys.executable, "-m", "tests.recordings.recording_child"]
+    command += [str(directory), name, str(directory / f"{name}.truth"), size]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,  # type: ignore[call-overload]
+    )
+    return process  # type: ignore[no-any-return]
 
 
 def failed(error: OSError) -> None:

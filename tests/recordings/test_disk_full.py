@@ -13,7 +13,7 @@ import pytest
 from recordings import LocalStore, Status, recover, verify_part
 
 from .parts import DEK, SIGNER
-from .test_kill import child
+from .recording_child import child
 
 
 @pytest.fixture

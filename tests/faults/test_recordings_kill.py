@@ -1,49 +1,44 @@
-"""`kill -9` at random moments: what was written verifies, and nothing signed is lost."""
+"""`kill -9` at random moments: what was written verifies, and nothing signed is lost.
+
+`RECORDING_KILLS=40` is the number on docs/reports/reliability.md; without it a few.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from recordings import LocalStore, PartReader, Status, recover, verify_part
-from recordings.container import Flag, Type
+from recordings import (
+    Closing,
+    LocalStore,
+    PartReader,
+    Status,
+    new_part_id,
+    recover,
+    verify_part,
+    verify_session,
+)
+from recordings.container import Flag, PartWriter, Type
 from recordings.matroska import blocks
+from tests.recordings.parts import DEK, SIGNER, header
+from tests.recordings.recording_child import child
 
-from .parts import DEK, SIGNER
-
-KILLS = int(os.environ.get("RECORDING_KILLS", "8"))
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def child(
-    directory: Path, name: str, size: str = "5000", **options: object
-) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.recordings.recording_child"]
-    command += [str(directory), name, str(directory / f"{name}.truth"), size]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        **options,  # type: ignore[call-overload]
-    )
-    return process  # type: ignore[no-any-return]
+KILLS = int(os.environ.get("RECORDING_KILLS", "4"))
+TRUST = SIGNER.trust()
 
 
-@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_kill_at_random_moments(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     chance = random.Random(20_261_122)
-    store, trust = LocalStore(tmp_path), SIGNER.trust()
+    store = LocalStore(tmp_path)
     unsealed, unsigned = [], []
     for first in range(0, KILLS, 2):
         names = [f"{number}.vbr" for number in range(first, min(first + 2, KILLS))]
@@ -62,20 +57,36 @@ def test_kill_at_random_moments(
             assert process.stdout is not None
             process.stdout.close()
             fed_us, told_us = _last(tmp_path / f"{name}.truth")
-            found = verify_part(store, name, trust, dek=DEK)
+            found = verify_part(store, name, TRUST, dek=DEK)
             assert found.status is Status.INCOMPLETE
             assert found.reason in ("no_final", "record_cut")
             assert found.signed_time_us >= told_us, "it said signed, and it was not"
-            assert recover(store, name, SIGNER, trust, cause="killed", by="test", dek=DEK)
-            found = verify_part(store, name, trust)
+            whole = found.records
+            closing = recover(store, name, SIGNER, TRUST, cause="killed", by="test", dek=DEK)
+            assert closing is not None and closing.records == whole, "a written record is lost"
+            found = verify_part(store, name, TRUST)
             assert found.status is Status.RECOVERED
+            go_on(store, name, closing)
             unsigned.append((fed_us - found.signed_time_us) / 1e6)
             unsealed.append((fed_us - _last_frame(store, name)) / 1e6)
     figures = f"unsealed ≤ {max(unsealed):.2f} s, unsigned ≤ {max(unsigned):.2f} s, {KILLS} kills"
     record_property("figures", figures)
     print(figures)
-    # 0.3 s and 0.8 s are promised with a processor to spare; tests share theirs.
-    assert max(unsealed) < 1.5 and max(unsigned) < 2.0, figures
+    # Promised with a processor to spare. A few kills among other tests share theirs.
+    limits = (0.3, 0.8) if KILLS >= 40 else (1.5, 2.0)
+    assert max(unsealed) <= limits[0] and max(unsigned) <= limits[1], figures
+
+
+def go_on(store: LocalStore, name: str, closing: Closing) -> None:
+    """The next part of the session begins behind the closed one, and follows it."""
+    after = f"{name}.next"
+    previous = {"chain": closing.chain, "part_id": closing.part_id}
+    told = header(part=2, part_id=new_part_id(), previous=previous)
+    writer = PartWriter(store.create(after), header=told, dek=DEK, signer=SIGNER)
+    writer.data(1, closing.time_us, b"it goes on")
+    writer.finish()
+    report = verify_session([verify_part(store, each, TRUST) for each in (name, after)])
+    assert report.problems == ["part 1 is closed by recovery"]
 
 
 def _last(truth: Path) -> tuple[int, int]:
