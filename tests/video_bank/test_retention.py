@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, select, update
 
 from recordings import certificate
@@ -30,11 +32,16 @@ from video_bank.erasure import Erasure
 from video_bank.errors import Conflict, NotFound, UserError
 from video_bank.evidence import AUDIT, Timeline, verify_all
 from video_bank.holds import Holds
+from video_bank.keys import ACCOUNTS, CONFIG, ERASURE, HOLDS, PAGES, RETENTION
+from video_bank.logins import cookie_name
+from video_bank.pages import Pages
 from video_bank.periods import Policy, month_of
 from video_bank.retention import DAY_US, RUN, Retention
 from video_bank.secrets import Secrets
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
+from video_bank.views import retention as views
+from video_bank.views.guard import errors, identify, permitted
 
 
 @dataclass
@@ -513,3 +520,75 @@ async def test_the_command_says_what_it_would_do(
     assert "0" in await command("shorten")
     assert retention.main(["rotate", "shorten"]) == 2
     assert retention.main(["--keyring", "pkcs11"]) == 2
+
+
+async def test_compliance_sees_holds_and_erases_over_http(
+    bank: Bank, config: Config, accounts: Accounts, admin: SignedIn
+) -> None:
+    customer = await bank.customer()
+    due, held, young = [await bank.session(customer) for _ in range(3)]
+    async with bank.db.write() as tx:
+        past = update(t.parts).where(t.parts.c.session_id != young)
+        await tx.execute(past.values(kept_until=1, sealed_at=1))
+    app = web.Application(middlewares=[errors, identify])
+    app[CONFIG], app[ACCOUNTS], app[PAGES] = config, accounts, Pages()
+    app[RETENTION], app[ERASURE], app[HOLDS] = bank.retention, bank.erasure, bank.holds
+    for route in views.routes:
+        app.router.add_route(route.method, route.path, permitted(route))
+    headers = {
+        "Origin": "http://localhost:8080",
+        "Cookie": f"{cookie_name(config)}={admin.cookie}",
+        "X-CSRF-Token": admin.login.csrf,
+    }
+    async with TestClient(TestServer(app)) as client:
+
+        async def post(path: str, **data: object) -> tuple[int, Any]:
+            async with client.post(f"/api/retention{path}", json=data, headers=headers) as answer:
+                said = await answer.json()
+                return answer.status, said.get("error", {}).get("code") or said
+
+        async def overview() -> Any:
+            async with client.get("/api/retention", headers=headers) as answer:
+                assert answer.status == 200
+                return await answer.json()
+
+        status, made = await post("/holds", session=held, reason="court 12/2026")
+        assert status == 201
+        assert await post("/holds", session=held, reason="court") == (409, "held_already")
+        assert await post("/holds", session=due, reason="x") == (400, "text_length")
+        assert await post("/holds", session=7, reason="court") == (400, "bad_request")
+        assert await post("/holds", session="nobody", reason="court") == (404, "unknown_session")
+        seen = await overview()
+        assert [each["session"] for each in seen["plan"]["erase"]] == [due]
+        assert [each["session"] for each in seen["plan"]["held"]] == [held]
+        assert sum(each["held"] for each in seen["months"]) == 1 and seen["sessions"] == 3
+        (deciding,) = [
+            each
+            for kept in seen["policy"]["classes"]
+            for each in kept["sources"]
+            if kept["id"] == "default" and each["decides"]
+        ]
+        assert deciding["id"] == "aml_cn_10" and deciding["citation"]
+
+        why = {"reason": "its time is over"}
+        wrong = {"session": due, "number": held[-6:]}
+        assert await post("/erasures", **wrong, **why) == (400, "number_differs")
+        for session, code in ((held, "legal_hold"), (young, "not_yet_due")):
+            asked = {"session": session, "number": session[-6:]}
+            assert await post("/erasures", **asked, **why) == (409, code)
+            assert (await post("/erasures", **asked, **why, early=True))[0] == 403
+        asked = {"session": due, "number": f" {due[-6:].lower()} "}
+        status, erased = await post("/erasures", **asked, **why)
+        assert status == 201
+        path = f"/api/retention/erasures/{erased['certificate']}"
+        async with client.get(path, headers=headers) as answer:
+            assert "attachment" in answer.headers["Content-Disposition"]
+            text = await answer.text()
+        said = certificate.check(text, Trust.load(bank.archive.trust_path))
+        assert said["by"] == f"staff:{admin.login.subject_id}"
+        assert await post(f"/holds/{made['id']}/lift", reason="settled") == (200, {})
+        assert await post(f"/holds/{made['id']}/lift", reason="settled") == (404, "unknown_hold")
+        after = await overview()
+        assert not after["holds"] and after["erasures"][0]["sessions"] == [due]
+        async with client.get("/retention", headers=headers | {"Accept-Language": "en"}) as answer:
+            assert "Legal holds" in await answer.text()
