@@ -53,11 +53,11 @@ async function view(session, reason) {
  */
 function approved(session) {
   return new Promise((resolve) => {
-    const said = el("p", { role: "status", class: "row" }, el("span", { class: "spinner", "aria-hidden": "true" }), t("approval.waiting"))
+    const said = el("p", { role: "status", class: "row" }, icon("clock"), t("approval.waiting"))
     const until = el("p", { class: "quiet" })
     const again = el("button", { type: "button", class: "button", hidden: true }, icon("refresh"), t("approval.look"))
     const close = el("button", { type: "button", class: "button" }, t("approval.later"))
-    const dialog = open({ title: t("approval.title") }, el("p", {}, t("approval.about")), said, until, el("div", { class: "actions" }, again, close))
+    const dialog = open({ title: t("approval.title") }, el("div", { class: "stack" }, el("p", {}, t("approval.about")), said, until, el("div", { class: "actions" }, again, close)))
     let timer = 0
     const end = (/** @type {boolean} */ good) => {
       window.clearInterval(timer)

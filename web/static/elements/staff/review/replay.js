@@ -316,12 +316,12 @@ export class SessionReplay extends Live {
     const play = el("button", { type: "button", class: "play", data: { act: "play", playing: "" } })
     play.addEventListener("click", () => (sync.playing ? sync.pause() : sync.play()))
     const small = (/** @type {string} */ name, /** @type {string} */ picture, /** @type {() => void} */ act) =>
-      el("button", { type: "button", class: "button plain small", "aria-label": t(`key.${name}`), title: t(`key.${name}`), onclick: act }, icon(picture))
+      el("button", { type: "button", class: "button plain small", data: { key: name }, "aria-label": t(`key.${name}`), title: t(`key.${name}`), onclick: act }, icon(picture))
     return el(
       "div",
       { class: "transport" },
       play,
-      small("chapter_before", "chevron-left", () => this.#leap(-1)),
+      small("chapter_before", "chevron-right", () => this.#leap(-1)),
       small("chapter_after", "chevron-right", () => this.#leap(1)),
       el("span", { class: "position number" }, "00:00"),
       slider,
