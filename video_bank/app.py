@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import uvloop
@@ -26,7 +26,7 @@ from signaling import forward, ice, peer
 from video_bank import collector, demo
 from video_bank.accounts import LOGIN, Accounts
 from video_bank.approvals import Approvals
-from video_bank.archive import Archive, keyring_of
+from video_bank.archive import Archive, keyring_of, store_of
 from video_bank.blobs import LocalBlobs
 from video_bank.bus import LocalBus
 from video_bank.businesses import Businesses, load_consents
@@ -110,6 +110,10 @@ from video_bank.views import (
 )
 from video_bank.views.guard import errors, headers, identify, origins, permitted
 from video_bank.views.route import BODY_LIMIT, Route
+
+if TYPE_CHECKING:
+    from recordings.s3 import S3Store
+    from video_bank.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -261,13 +265,17 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     media_path = forward.check()
     log.info("- media is forwarded the %s way", media_path)
     periods = Policy.load(config.retention_policy)
+    store = store_of(config)
     app[ARCHIVE] = Archive(
         app[DATABASE],
         config.data / "recordings",
         config.keys,
         keyring=keyring_of(config),
         policy=periods,
+        store=store,
     )
+    if store is not None:
+        app[SPOOL] = _spool(app, store)
     app[HOLDS] = Holds(app[DATABASE], app[TIMELINE])
     app[ERASURE] = Erasure(
         app[DATABASE], app[TIMELINE], app[ARCHIVE], app[BLOBS], app[SECRETS], periods
@@ -284,7 +292,6 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
     )
     app[ARCHIVE].on_sealed, app[ARCHIVE].known = app[NOTARY].add, app[RUNNING].known
     addresses, relays = _media_addresses(config), app[RELAYS]
-    _keep_in_bucket(app)
     app[QUALITY] = Quality(app[DATABASE])
     app[CONNECTION_TEST] = ConnectionTest(addresses, relays)
     app[CALLS] = Calls(
@@ -463,21 +470,15 @@ def _media_addresses(config: Config) -> Sequence[str]:
     return (*(ice.LOOPBACK if is_loopback(config.host) else ()), *ice.host_addresses())
 
 
-def _keep_in_bucket(app: web.Application) -> None:
-    """Let the archive read and write through the spool of a bucket, if the settings say so."""
-    config = app[CONFIG]
-    if config.storage == "local":
-        return
-    # Here: it loads a library of 30 MB that nobody else needs.
-    from video_bank.spool import Spool, bucket_store
+def _spool(app: web.Application, store: "S3Store") -> "Spool":
+    """The way into the bucket.  Readers of a slow one must not use up the threads that calls need
+    for their disk, so there are more of them."""
+    from video_bank.spool import Spool  # loads what `store_of` does
 
-    store = app[ARCHIVE].store = bucket_store(config)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32, "work"))
     trust = Trust.load(app[ARCHIVE].trust_path)
-    limit = config.spool_limit_gb * 1_000_000_000
-    app[SPOOL] = Spool(app[DATABASE], store, trust, limit=limit)
-    # Readers of a slow bucket must not use up the threads that calls need for their disk.
-    threads = ThreadPoolExecutor(32, "work")
-    asyncio.get_running_loop().set_default_executor(threads)
+    limit = app[CONFIG].spool_limit_gb * 1_000_000_000
+    return Spool(app[DATABASE], store, trust, limit=limit)
 
 
 def _relays(config: Config) -> ice.Relays:
@@ -507,7 +508,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s %(message)s"
     )
-    for noisy in ("aioice", "aiortc", "alembic"):
+    for noisy in ("aioice", "aiortc", "alembic", "botocore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         config = Config.load(os.environ, arguments)

@@ -8,7 +8,7 @@ import errno
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import RowMapping, Select, delete, insert, select, update
 
@@ -29,6 +29,9 @@ from video_bank.storage import Database, Tx, now_us
 from video_bank.storage import tables as t
 from video_bank.wrappings import Wrapped, opens
 
+if TYPE_CHECKING:
+    from recordings.s3 import S3Store
+
 log = logging.getLogger(__name__)
 
 TENANT = "bank"
@@ -46,9 +49,10 @@ class Archive:
         *,
         keyring: Keyring | None = None,
         policy: Policy | None = None,
+        store: Store | None = None,
     ) -> None:
         self._db = db
-        self.store: Store = LocalStore(directory)
+        self.store: Store = store or LocalStore(directory)
         self.signer = FileSigner.load_or_create(keys)
         self.keyring: Keyring = keyring or FileKeyring(keys / "recordings.keyring")
         self._policy = policy or Policy.load()
@@ -400,6 +404,20 @@ def keyring_of(config: Config) -> Keyring | None:
         return Pkcs11Keyring(module, config.pkcs11_token, pin)
     except KeyUnavailable as error:
         raise OperatorError(f"keyring: {error}") from error
+
+
+def store_of(config: Config) -> "S3Store | None":
+    """The bucket that the settings name; None for the local directory.
+
+    Raises:
+        OperatorError: what is set makes no bucket.
+    """
+    if config.storage == "local":
+        return None
+    # Here: it loads a library of 30 MB that nobody else needs.
+    from video_bank.spool import bucket_store
+
+    return bucket_store(config)
 
 
 def _parts_of(session: str) -> Select[Any]:

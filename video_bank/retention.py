@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, func, select, update
 
-from video_bank.archive import TENANT, Archive, keyring_of
+from video_bank.archive import TENANT, Archive, keyring_of, store_of
 from video_bank.blobs import LocalBlobs
 from video_bank.bus import LocalBus
 from video_bank.config import Config
@@ -340,6 +340,7 @@ async def _command(config: Config, verb: str) -> int:
             config.keys,
             keyring=keyring_of(config),
             policy=policy,
+            store=store_of(config),
         )
         blobs = LocalBlobs(config.data / "blobs", secrets.derive("blobs"))
         erasure = Erasure(db, timeline, archive, blobs, secrets, policy)

@@ -114,8 +114,7 @@ async def bank(
     tmp_path: Path,
 ) -> AsyncIterator[Bank]:
     store = new_store(behind(proxy, new_bucket(server, "compliance"), server), tmp_path)
-    archive = Archive(database, tmp_path / "unused", config.keys)
-    archive.store = store
+    archive = Archive(database, tmp_path / "unused", config.keys, store=store)
     spool = Spool(database, store, Trust.load(archive.trust_path), limit=1_000_000)
     customer = (await customers.invite(teller.login, "张三")).customer_id
     yield Bank(database, archive, store, spool, customer, teller.login.subject_id)
