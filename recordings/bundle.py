@@ -56,7 +56,8 @@ class PartReport:
     file: str
     part_id: str
     verdict: Words
-    good: bool
+    good: bool | None
+    """None: neither whole nor altered."""
     reason: Words
     where: str
     """The first place that is wrong, empty if nothing is."""
@@ -112,7 +113,7 @@ class Report:
     people: list[tuple[Words, str, str, str]]
     """(role, name, from, to)"""
     verdict: Words
-    good: bool
+    good: bool | None
     parts: list[PartReport]
     findings: list[FindingReport]
     timeline: list[EntryReport]

@@ -34,6 +34,8 @@ STAMPS: dict[str, Words] = {
     "waiting": ("尚未加盖时间戳", "not yet stamped"),
     "wrong": ("时间证明不符", "the proof of time does not hold"),
 }
+GOOD = {"ok": True, "tampered": False}
+"""Other verdicts are neither: what is there is as it was sealed, but something is missing."""
 SERVER: Words = ("系统", "Server")
 
 
@@ -144,7 +146,7 @@ class Dossier:
                 for each in case.people
             ],
             verdict=self._two(f"seal.{seal['verdict']}"),
-            good=seal["verdict"] == "ok",
+            good=GOOD.get(seal["verdict"]),
             parts=[
                 self._part(part, found, _proof_of(part["id"], proofs), offset_min)
                 for part, found in zip(case.parts, seal["parts"], strict=True)
@@ -251,7 +253,7 @@ class Dossier:
             file=f"parts/{part['number']:03d}.vbr",
             part_id=part["id"],
             verdict=self._two(f"seal.{found['verdict']}"),
-            good=found["verdict"] == "ok",
+            good=GOOD.get(found["verdict"]),
             reason=self._two(f"seal.reason.{found['reason']}"),
             where=where,
             records=found["records"] or 0,

@@ -7,11 +7,9 @@ needs (:mod:`recordings.bundle`), lies in the spool for :class:`Config`'s ``expo
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +20,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, func, insert, select, update
 
-import recordings
 from recordings import bundle
 from recordings.errors import Damaged, KeyUnavailable
+from recordings.rendering import NotRendered, rendered
 from video_bank.archive import Archive
 from video_bank.dossier import Dossier, Video
 from video_bank.errors import Conflict, NotFound, TooMany
@@ -37,9 +35,6 @@ log = logging.getLogger(__name__)
 WAITING = 10
 """Exports in the line; further ones are refused until one is done."""
 RETRY_S = 300
-SILENCE_S = 120.0
-"""A renderer that says nothing for so long hangs.  The longest it is busy without a word is moving
-the index of an hour's file to its front."""
 SPARE = 1 << 30
 """Bytes an export leaves free on the disk: live calls are recorded to the same one, perhaps."""
 VIDEO_RATE = 200_000
@@ -74,7 +69,8 @@ class Exports:
         self._spool, self._hours = spool, hours
         self._asked = asyncio.Event()
         self._working: tuple[str, asyncio.Task[None]] | None = None
-        self._progress = 0.0
+        self._made, self._progress = "", 0.0
+        "What is being made, or was made last, and how much of it is done."
         self._halt = threading.Event()
         # A thread of its own, so that its low priority stays with it.
         self._thread = ThreadPoolExecutor(1, "export", initializer=_step_back)
@@ -124,12 +120,11 @@ class Exports:
     async def state(self, made: str, reviewer: str) -> dict[str, Any]:
         """How far it is.  Raises NotFound for somebody else's, too."""
         row = await self._row(made, reviewer)
-        working = self._working is not None and self._working[0] == made
         ended = row["ended_at"]
         return {
             "id": row["id"],
             "state": row["state"],
-            "progress": self._progress if working else row["progress"],
+            "progress": max(row["progress"], self._progress if made == self._made else 0.0),
             "bytes": row["bytes"],
             "sha256": row["sha256"],
             "failure": row["failure"],
@@ -215,7 +210,7 @@ class Exports:
     async def _work(self, row: RowMapping) -> None:
         made = row["id"]
         await self._change(made, "waiting", state="working")
-        self._progress = 0.0
+        self._made, self._progress = made, 0.0
         self._halt.clear()
         task = asyncio.create_task(self._make(row))
         self._working = made, task
@@ -326,45 +321,15 @@ class Exports:
             "names": dict(names),
             "offset_min": local_offset_min(),
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "recordings.export",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=Path(recordings.__file__).parents[1],
-            env={"PATH": os.environ.get("PATH", ""), "OMP_NUM_THREADS": "1"},
-        )
         try:
-            last = await self._follow(process, json.dumps(job).encode())
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 5)
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return _video_of(last)
-
-    async def _follow(
-        self, process: asyncio.subprocess.Process, job: bytes
-    ) -> dict[str, Any]:
-        assert process.stdin is not None and process.stdout is not None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(job)
-            await process.stdin.drain()
-            process.stdin.close()
-        last: dict[str, Any] = {}
-        try:
-            while line := await asyncio.wait_for(process.stdout.readline(), SILENCE_S):
-                last = json.loads(line)
-                if "progress" in last:
-                    self._advance(0.1 + 0.8 * float(last["progress"]))
-            await asyncio.wait_for(process.wait(), SILENCE_S)
-        except TimeoutError:
-            raise Failed("renderer_hangs") from None
-        return last
+            done = await rendered(job, lambda done: self._advance(0.1 + 0.8 * done))
+        except NotRendered as error:
+            if str(error).startswith("no part has a stream"):
+                return Video(None, True, 0, "", "")
+            log.error("x renderer: %s", error)
+            raise Failed("renderer_hangs" if str(error) == "hangs" else "renderer") from None
+        chinese, unreadable = done["chinese"], done["unreadable"]
+        return Video(done["file"], chinese, unreadable, done["video"], done["audio"])
 
     async def _keep(self, made: str, session: str, out: Path, size: int, sha256: str) -> None:
         """Done, unless the session was erased or the export stopped in the meantime."""
@@ -444,18 +409,6 @@ class Exports:
     def _beside(self, work: Callable[[], T]) -> Awaitable[T]:
         """Run it in the thread that steps back behind live calls."""
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-
-def _video_of(last: Mapping[str, Any]) -> Video:
-    """What the renderer made.  Raises Failed unless it said so."""
-    done = last.get("done")
-    if isinstance(done, dict):
-        chinese, unreadable = done["chinese"], done["unreadable"]
-        return Video(done["file"], chinese, unreadable, done["video"], done["audio"])
-    if last.get("failed", "").startswith("no part has a stream"):
-        return Video(None, True, 0, "", "")
-    log.error("x renderer: %s", last.get("failed", "ended without a word"))
-    raise Failed("renderer")
 
 
 def local_offset_min() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,6 +27,7 @@ from recordings.export import (
     render,
     signed_wall_us,
 )
+from recordings.rendering import NotRendered, rendered
 from recordings.stage import Box, Letters, fit, layout
 from recordings.store import LocalSource
 
@@ -278,3 +281,22 @@ def test_stopped_half_way_it_leaves_nothing(tmp_path: Path) -> None:
     assert process.stderr is not None
     process.stderr.close()
     assert not list(tmp_path.glob("video*"))
+
+
+async def test_a_renderer_that_hangs_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped by a signal it says nothing more, and does not end by a polite one either."""
+    real, started = asyncio.create_subprocess_exec, []
+
+    async def frozen(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        process = await real(*command, **options)
+        process.send_signal(signal.SIGSTOP)
+        started.append(process)
+        return process
+
+    monkeypatch.setattr("recordings.rendering.asyncio.create_subprocess_exec", frozen)
+    monkeypatch.setattr("recordings.rendering.PATIENCE_S", 0.2)
+    with pytest.raises(NotRendered, match="hangs"):
+        await rendered({"parts": [], "out": str(tmp_path / "video")}, print, silence_s=0.3)
+    assert started[0].returncode == -signal.SIGKILL

@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from kyc.check import Finding, Verdict
+from recordings.timestamp import TestAuthority
 from tests.recordings.takes import take
 from video_bank.archive import Archive
 from video_bank.attendance import Attendee, seat
@@ -29,20 +30,15 @@ from video_bank.errors import Conflict, NotFound, TooMany
 from video_bank.evidence import AUDIT, Entry, Timeline, verify
 from video_bank.exports import WAITING, Exports
 from video_bank.findings import Findings
+from video_bank.notary import Notary
 from video_bank.pages import Pages
+from video_bank.running import Running
 from video_bank.secrets import Secrets
 from video_bank.sessions import Sessions
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
 
 REASON = "法院调取 2026-118"
-
-
-class NoProofs:
-    """A notary that has not come round yet."""
-
-    async def at_once(self, session: str) -> list[dict[str, Any]]:
-        return []
 
 
 class Office:
@@ -59,6 +55,16 @@ class Office:
         blobs = LocalBlobs(config.data / "blobs", b"b" * 32)
         self.findings = Findings(db, blobs, secrets, self.sessions)
         self.archive = Archive(db, config.data / "recordings", config.keys)
+        signer = self.archive.signer
+        self.notary = Notary(
+            db,
+            self.timeline,
+            Running(db, self.timeline),
+            signer,
+            signer.public_pem().decode(),
+            origin="bank.example/recordings",
+            authority=TestAuthority(config.keys / "test-authority.pem"),
+        )
         self.spool = config.data / "exports"
         self.session = ""
 
@@ -72,7 +78,7 @@ class Office:
             self.archive,
             Businesses(),
             Pages(),
-            NoProofs(),
+            self.notary,
         )
         return Exports(self.db, self.timeline, self.archive, dossier, spool=self.spool, hours=hours)
 
@@ -183,7 +189,8 @@ async def test_a_bundle_that_anybody_can_verify(
     assert name == f"session-{office.session}.zip"
     assert path.stat().st_mode & 0o777 == 0o600 and path.stat().st_size == state["bytes"]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == state["sha256"]
-    assert [entry.kind for entry in (await office.audit())[-2:]] == ["exported", "export_fetched"]
+    kinds = [entry.kind for entry in await office.audit() if entry.kind.startswith("export")]
+    assert kinds == ["exported", "export_fetched"]
     assert list(office.spool.iterdir()) == [path]
 
     with zipfile.ZipFile(path) as packed:
@@ -203,12 +210,21 @@ async def test_a_bundle_that_anybody_can_verify(
         for name in names - {"MANIFEST.json"}
     }
     code, said = await asyncio.to_thread(verified, directory)
-    assert code == 0, said
+    assert code == 0 and "test authority, not evidence" in said, said
 
     timeline = json.loads((directory / "timeline.json").read_text())
     assert timeline["whole"] and verify([Entry(**row) for row in timeline["rows"]]) is None
     report = (directory / "report.html").read_text()
-    for told in ("张三", "王芳", REASON, "真人检测", "Live person", files["video.mp4"], "完好"):
+    for told in (
+        "张三",
+        "王芳",
+        REASON,
+        "真人检测",
+        "Live person",
+        files["video.mp4"],
+        "完好",
+        "不作为证据",
+    ):
         assert told in report, told
     assert "<script" not in report and "http://" not in report and "https://" not in report
     with av.open(str(directory / "video.mp4")) as film:
@@ -328,7 +344,7 @@ async def test_keys_reach_the_renderer_by_its_input_alone(
         seen.extend([*command, *options["env"], *options["env"].values()])
         return await real(*command, **options)
 
-    monkeypatch.setattr("video_bank.exports.asyncio.create_subprocess_exec", spy)
+    monkeypatch.setattr("recordings.rendering.asyncio.create_subprocess_exec", spy)
     reviewer = await office.staff("赵敏", "reviewer")
     made = await exports.ask("V-1", office.session, reviewer, REASON)
     assert (await ended(exports, made, reviewer))["state"] == "done"
@@ -338,6 +354,23 @@ async def test_keys_reach_the_renderer_by_its_input_alone(
     path, _ = await exports.fetch(made, reviewer)
     assert seen and dek not in " ".join(seen) and dek not in caplog.text
     assert os.fsencode(dek) not in path.read_bytes()
+
+
+async def test_a_renderer_that_dies_is_told(
+    office: Office, exports: Exports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = asyncio.create_subprocess_exec
+
+    async def shot(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        process = await real(*command, **options)
+        process.kill()
+        return process
+
+    monkeypatch.setattr("recordings.rendering.asyncio.create_subprocess_exec", shot)
+    reviewer = await office.staff("赵敏", "reviewer")
+    made = await exports.ask("V-1", office.session, reviewer, REASON)
+    assert (await ended(exports, made, reviewer))["failure"] == "renderer"
+    assert list(office.spool.iterdir()) == []
 
 
 async def test_nothing_of_an_erased_session_comes_out(office: Office, exports: Exports) -> None:
