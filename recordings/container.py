@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import accumulate
-from typing import Any
+from itertools import accumulate, compress
+from typing import Any, NamedTuple
 
 from .keys import Signer
 from .store import Sink, Source
@@ -223,6 +224,16 @@ class PartWriter:
         self._entries += record.entry()
 
 
+class Columns(NamedTuple):
+    """What the headers of all records say, by sequence number: an hour has tens of thousands."""
+
+    times_us: array[int]
+    lengths: array[int]
+    """Bytes of the bodies."""
+    streams: array[int]
+    flags: bytes
+
+
 class PartReader:
     """Opens the records of one part with its key. Safe for several threads.
 
@@ -236,27 +247,28 @@ class PartReader:
         self._keys = PartKeys.of(self.preamble, dek)
         self._hash = self.preamble.hash
         self._entries = bytearray()
-        self._offsets = array("Q")
+        self._bodies = array("Q", [self.preamble.size])
+        """Where each record would begin if headers took no room, and the next one would."""
         self.finished = False
         """Does the part have a FINAL?"""
-        self._next = self.preamble.size
         try:
             self._load_index()
         except Damaged:
             self._entries.clear()
-            self._offsets = array("Q")
-            self._next = self.preamble.size
+            del self._bodies[1:]
         self._scan()
 
     def __len__(self) -> int:
         """Number of whole records."""
-        return len(self._offsets)
+        return len(self._entries) // ENTRY.size
 
     def __getitem__(self, sequence: int) -> Record:
-        at = self._offsets[sequence]
+        if not 0 <= sequence < len(self):
+            raise IndexError(f"record {sequence} of {len(self)}")
         time_us, length, type, flags, stream = ENTRY.unpack_from(
             self._entries, sequence * ENTRY.size
         )
+        at = self._bodies[sequence] + RECORD_HEADER * sequence
         return Record(length, type, flags, stream, sequence, time_us, at)
 
     def __iter__(self) -> Iterator[Record]:
@@ -264,11 +276,25 @@ class PartReader:
 
     def select(self, type: Type, stream: int | None = None) -> Iterator[Record]:
         """The records of one type, of one stream if it is named."""
-        entries = ENTRY.iter_unpack(self._entries)
-        for sequence, (time_us, length, kind, flags, number) in enumerate(entries):
-            if kind == type and (stream is None or number == stream):
-                at = self._offsets[sequence]
-                yield Record(length, kind, flags, number, sequence, time_us, at)
+        return (self[sequence] for sequence in self.numbers(type, stream))
+
+    def numbers(self, type: Type, stream: int | None = None) -> list[int]:
+        """The sequence numbers of what `select` gives, ascending."""
+        kinds = map(int(type).__eq__, self._entries[12 :: ENTRY.size])
+        numbers = compress(range(len(self)), kinds)
+        if stream is None:
+            return list(numbers)
+        streams = self.columns().streams
+        return [number for number in numbers if streams[number] == stream]
+
+    def columns(self) -> Columns:
+        """Facts of all records as they are now; cheaper than a `Record` of each."""
+        return Columns(
+            _column("Q", self._entries, 0),
+            _column("I", self._entries, 8),
+            _column("H", self._entries, 14),
+            bytes(self._entries[13 :: ENTRY.size]),
+        )
 
     def expect(self, records: Iterable[Record]) -> None:
         """These are opened next: from a store far away they come together."""
@@ -314,27 +340,39 @@ class PartReader:
             offset = earlier
         for offset, body in reversed(bodies):
             self._take_entries(body[INDEX.size :])
-            if self._next != offset:
+            if self._next() != offset:
                 raise Damaged("index_wrong")
 
+    def _next(self) -> int:
+        """Where the next record begins."""
+        return self._bodies[-1] + RECORD_HEADER * len(self)
+
     def _take_entries(self, entries: bytes) -> None:
-        lengths = (RECORD_HEADER + entry[1] for entry in ENTRY.iter_unpack(entries))
-        offsets = array("Q", accumulate(lengths, initial=self._next))
-        self._next = offsets.pop()
-        self._offsets += offsets
+        if len(entries) % ENTRY.size:
+            raise Damaged("index_wrong")
+        self._bodies.extend(accumulate(_column("I", entries, 8), initial=self._bodies.pop()))
         self._entries += entries
 
     def _scan(self) -> None:
         """Take up whole records by their headers, up to the end of the file or of its sense."""
         end = self._source.size()
-        while self._next + RECORD_HEADER <= end and not self.finished:
+        while (at := self._next()) + RECORD_HEADER <= end and not self.finished:
             try:
-                record = Record.unpack(self._source.read(self._next, RECORD_HEADER), self._next)
+                record = Record.unpack(self._source.read(at, RECORD_HEADER), at)
             except Damaged:
                 return
             if record.sequence != len(self) or record.end > end:
                 return
-            self._offsets.append(record.offset)
+            self._bodies.append(self._bodies[-1] + record.length)
             self._entries += record.entry()
-            self._next = record.end
             self.finished = record.type == Type.FINAL
+
+
+def _column(code: str, entries: bytes | bytearray, at: int) -> array[int]:
+    """The numbers at this place in each of `entries`."""
+    column = array(code)
+    column.frombytes(entries)
+    column = column[at // column.itemsize :: ENTRY.size // column.itemsize]
+    if sys.byteorder == "little":
+        column.byteswap()
+    return column

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import Any
 
 from . import matroska
-from .container import RECORD_HEADER, TAG, Flag, PartReader, Record, Type
+from .container import RECORD_HEADER, TAG, Columns, Flag, PartReader, Record, Type
 from .errors import Damaged
 from .store import Source
 from .verify_recording import Checkpoint, Trust, preamble_text, record_text
@@ -80,11 +80,9 @@ class SignedReader(PartReader):
         text = preamble_text(self.preamble.hash)
         if not trust.signed(self._signer, text, self.preamble.signature):
             raise Damaged("preamble_signature_wrong")
-        self._checkpoints: list[int] = []
-        """Their numbers, ascending."""
         self._known: OrderedDict[int, list[bytes]] = OrderedDict()
         self._kept_lock = threading.Lock()
-        self._note_checkpoints(0)
+        self._checkpoints = super().numbers(Type.CHECKPOINT)
 
     @property
     def signed(self) -> int:
@@ -98,14 +96,13 @@ class SignedReader(PartReader):
 
     def grow(self) -> int:
         """Take up what was written since; the number of records signed now."""
-        known = len(self)
         self._scan()
-        self._note_checkpoints(known)
+        self._checkpoints = super().numbers(Type.CHECKPOINT)
         return self.signed
 
-    def select(self, type: Type, stream: int | None = None) -> Iterator[Record]:
-        signed = self.signed
-        return (record for record in super().select(type, stream) if record.sequence < signed)
+    def numbers(self, type: Type, stream: int | None = None) -> list[int]:
+        numbers = super().numbers(type, stream)
+        return numbers[: bisect_left(numbers, self.signed)]
 
     def open(self, record: Record) -> bytes:
         place = bisect_right(self._checkpoints, record.sequence)
@@ -119,10 +116,6 @@ class SignedReader(PartReader):
         if len(leaves) != after - before or leaves[record.sequence - before] != leaf:
             raise Damaged("record_altered", record=record.sequence)
         return super().open(record)
-
-    def _note_checkpoints(self, since: int) -> None:
-        numbers = range(since, len(self))
-        self._checkpoints += [n for n in numbers if self[n].type == Type.CHECKPOINT]
 
     def _leaves(self, sequence: int) -> list[bytes]:
         """What the CHECKPOINT of this number lists, once its signature has been checked."""
@@ -179,16 +172,17 @@ def loudness(event: Event) -> Loudness | None:
 def streams(reader: PartReader) -> list[StreamInfo]:
     """The streams that hold anything, by number."""
     first: dict[int, int] = {}
-    inits: dict[int, Record] = {}
-    for record in reader.select(Type.DATA):
-        if record.flags & _INIT:
-            inits[record.stream] = record
+    inits: dict[int, int] = {}
+    times_us, _, numbers, flags = reader.columns()
+    for sequence in reader.numbers(Type.DATA):
+        if flags[sequence] & _INIT:
+            inits[numbers[sequence]] = sequence
         else:
-            first.setdefault(record.stream, record.time_us)
+            first.setdefault(numbers[sequence], times_us[sequence])
     found = []
-    for number, record in sorted(inits.items()):
+    for number, sequence in sorted(inits.items()):
         if number in first:
-            tracks = _tracks(reader, record)
+            tracks = _tracks(reader, reader[sequence])
             label = matroska.find(tracks, b"\xae", b"\x53\x6e") or b""
             pictures = _has_pictures(tracks)
             found.append(StreamInfo(number, label.decode(), pictures, first[number]))
@@ -208,27 +202,28 @@ class WebmView:
     def __init__(self, reader: PartReader, stream: int, until: int | None = None) -> None:
         """`KeyError` if the part has no such stream, `Damaged` if its ends can't be opened."""
         self._reader = reader
-        mine = list(reader.select(Type.DATA, stream))
+        mine = reader.numbers(Type.DATA, stream)
         if until is not None:
-            mine = [record for record in mine if record.sequence < until]
-        inits = [record for record in mine if record.flags & _INIT]
-        self._clusters = [record for record in mine if not record.flags & _INIT]
+            mine = mine[: bisect_left(mine, until)]
+        columns = reader.columns()
+        inits = [number for number in mine if columns.flags[number] & _INIT]
+        self._clusters = [number for number in mine if not columns.flags[number] & _INIT]
+        """Sequence numbers."""
         if not inits or not self._clusters:
             raise KeyError(stream)
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
-        self.start_us: int = self._clusters[0].time_us // 1000 * 1000
+        self.start_us: int = columns.times_us[self._clusters[0]] // 1000 * 1000
         """Media time in the session of the file's time 0."""
         self.duration_us = self._last_us() - self.start_us
-        tracks = _tracks(reader, inits[-1])
+        tracks = _tracks(reader, reader[inits[-1]])
         self.pictures = _has_pictures(tracks)
         """Does the stream have pictures, or only sound?"""
         self._document = matroska.document(tracks)
         self.content_type = "audio/webm"
         if self.pictures:
             self.content_type = "video/webm" if self._document == b"webm" else "video/x-matroska"
-        self._front = self._make_front(tracks)
-        sizes = (record.length - TAG for record in self._clusters)
+        self._front, sizes = self._make_front(tracks, columns)
         self._starts = list(accumulate(sizes, initial=len(self._front)))
         """Offset of each cluster in the file, and the file's end."""
 
@@ -252,37 +247,39 @@ class WebmView:
             at += len(piece)
         return b"".join(pieces)
 
-    def _make_front(self, tracks: bytes) -> bytes:
-        sizes = [record.length - TAG for record in self._clusters]
+    def _make_front(self, tracks: bytes, columns: Columns) -> tuple[bytes, list[int]]:
+        """Everything in front of the clusters, and their sizes."""
+        sizes = [columns.lengths[number] - TAG for number in self._clusters]
         head = matroska.info(self.duration_us / 1000) + matroska.element(matroska.TRACKS, tracks)
-        seekable = list(self._seekable())
+        seekable = list(self._seekable(columns))
         # The Cues stand in front of the clusters whose places they tell, so their size comes first.
         place = len(head) + matroska.CUES_SIZE + matroska.CUE_SIZE * len(seekable)
         places = list(accumulate(sizes, initial=place))
         points = [
-            ((self._clusters[number].time_us - self.start_us) // 1000, places[number])
-            for number in seekable
+            ((columns.times_us[self._clusters[place]] - self.start_us) // 1000, places[place])
+            for place in seekable
         ]
         track = matroska.VIDEO if self.pictures else matroska.AUDIO
         segment = matroska.SEGMENT + matroska.size8(places[-1])
-        return matroska.ebml_header(self._document) + segment + head + matroska.cues(points, track)
+        front = matroska.ebml_header(self._document) + segment + head
+        return front + matroska.cues(points, track), sizes
 
-    def _seekable(self) -> Iterator[int]:
+    def _seekable(self, columns: Columns) -> Iterator[int]:
         """Clusters to which the Cues point: with a key frame, or one a second if there is none."""
         after_us = 0
-        for number, record in enumerate(self._clusters):
-            if self.pictures and record.flags & _KEYFRAME:
-                yield number
-            elif not self.pictures and record.time_us >= after_us:
-                after_us = record.time_us + 1_000_000
-                yield number
+        for place, number in enumerate(self._clusters):
+            if self.pictures and columns.flags[number] & _KEYFRAME:
+                yield place
+            elif not self.pictures and columns.times_us[number] >= after_us:
+                after_us = columns.times_us[number] + 1_000_000
+                yield place
 
     def _cluster(self, number: int) -> bytes:
         with self._lock:
             if number in self._kept:
                 self._kept.move_to_end(number)
                 return self._kept[number]
-        cluster = self._moved(self._reader.open(self._clusters[number]))
+        cluster = self._moved(self._reader.open(self._reader[self._clusters[number]]))
         with self._lock:
             self._kept[number] = cluster
             while len(self._kept) > KEPT_FRAGMENTS:
@@ -300,7 +297,7 @@ class WebmView:
 
     def _last_us(self) -> int:
         """Media time at which the last frame is over."""
-        last = self._clusters[-1]
+        last = self._reader[self._clusters[-1]]
         end = last.time_us
         for block in matroska.blocks(self._reader.open(last)):
             kind: matroska.Kind = "video" if block.track == matroska.VIDEO else "audio"
