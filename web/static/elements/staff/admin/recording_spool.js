@@ -27,13 +27,13 @@ class RecordingSpool extends Live {
 
 /** @param {{parts: number, bytes: number, since: number | null, limit_bytes: number, full: boolean, failure: {reason: string, at: number} | null}} spool */
 function waiting({ parts, bytes, since, limit_bytes, full, failure }) {
-  const said = full ? mark("bad", t("spool.full", { limit: size(limit_bytes) })) : mark("good", t("spool.room", { limit: size(limit_bytes) }))
+  const limit = t(full ? "spool.over" : "spool.limit", { limit: size(limit_bytes) })
   const facts = [
     [t("spool.parts"), since ? t("spool.since", { parts, at: when(since) }) : String(parts)],
-    [t("spool.bytes"), el("span", {}, `${size(bytes)} `, said)],
+    [t("spool.bytes"), el("span", {}, `${size(bytes)} `, full ? mark("bad", t("spool.full")) : mark("good", t("spool.room")), ` ${limit}`)],
   ]
   const reason = failure && (known(`spool.reason.${failure.reason}`) ? failure.reason : "failed")
-  facts.push([t("spool.bucket"), failure ? el("span", {}, mark("bad", when(failure.at)), " ", t(`spool.reason.${reason}`)) : mark("good", t("spool.fine"))])
+  facts.push([t("spool.bucket"), failure ? el("span", {}, mark("bad", t("spool.fails")), ` ${when(failure.at)}: `, t(`spool.reason.${reason}`)) : mark("good", t("spool.fine"))])
   return facts
 }
 
