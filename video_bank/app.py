@@ -402,6 +402,7 @@ async def exporting(app: web.Application) -> AsyncIterator[None]:
         dossier,
         spool=config.data / "exports",
         hours=config.export_hours,
+        video=config.export_video,
     )
     async with background(app[EXPORTS].run()):
         yield

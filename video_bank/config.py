@@ -190,6 +190,10 @@ class Config:
     export_hours: int = 24
     """An exported session can be fetched for so many hours; then its file is removed."""
 
+    export_video: Literal["h264", "vp8"] = "h264"
+    """Video of an exported session: `h264`, MP4 with AAC (where the installed PyAV can make none,
+    as with `vp8`); `vp8`, Matroska with Opus."""
+
     timestamp_url: str = ""
     """Address of a time-stamp authority (RFC 3161), which stamps the log of seals; with
     `timestamp_roots`. Default: none, and recordings are "not yet stamped"."""
@@ -288,6 +292,8 @@ def _check(config: Config) -> None:
         raise OperatorError("keyring must be file or pkcs11")
     if config.keyring == "pkcs11" and not all(token):
         raise OperatorError("keyring pkcs11 needs pkcs11_module, pkcs11_token and pkcs11_pin_file")
+    if config.export_video not in ("h264", "vp8"):
+        raise OperatorError("export_video must be h264 or vp8")
     _check_turn(config)
     _check_storage(config)
     _check_authority(config)

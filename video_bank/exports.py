@@ -63,10 +63,13 @@ class Exports:
         *,
         spool: Path,
         hours: int,
+        video: str,
     ) -> None:
+        """``hours`` a file is kept; ``video``: `h264` or `vp8`."""
         self._db, self._timeline = db, timeline
         self._archive, self._dossier = archive, dossier
         self._spool, self._hours = spool, hours
+        self._format = "mkv" if video == "vp8" else None
         self._asked = asyncio.Event()
         self._working: tuple[str, asyncio.Task[None]] | None = None
         self._made, self._progress = "", 0.0
@@ -320,6 +323,7 @@ class Exports:
             "session": directory.name.removeprefix("session-"),
             "names": dict(names),
             "offset_min": local_offset_min(),
+            "format": self._format,
         }
         try:
             done = await rendered(job, lambda done: self._advance(0.1 + 0.8 * done))

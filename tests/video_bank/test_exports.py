@@ -80,7 +80,7 @@ class Office:
             Pages(),
             self.notary,
         )
-        return Exports(self.db, self.timeline, self.archive, dossier, spool=self.spool, hours=hours)
+        return Exports(self.db, self.timeline, self.archive, dossier, spool=self.spool, hours=hours, video="h264")
 
     async def staff(self, name: str, role: str) -> str:
         key = new_id()
