@@ -27,16 +27,17 @@ const TONES = { stamped: "good", test: "look", unstamped: "busy", waiting: "busy
  */
 
 export class TimeProof extends Live {
-  #parts = el("div", { class: "proof", "aria-live": "polite" })
+  #parts = el("div", { class: "stack", "aria-live": "polite" })
   #stamp = el("button", { type: "button", class: "button" }, icon("clock"), t("time.stamp_now"))
   #save = el("a", { class: "button plain", download: "proof.json" }, icon("download"), t("time.save"))
 
   /** @param {AbortSignal} signal */
   connect(signal) {
     this.#save.href = `${this.#address}/proof`
+    this.classList.add("proof")
     fill(
       this,
-      el("h3", {}, t("time.title")),
+      el("h2", {}, t("time.title")),
       el("p", { class: "quiet" }, t("time.about")),
       this.#parts,
       el("div", { class: "row" }, this.#stamp, this.#save),
@@ -89,12 +90,12 @@ function part(proof) {
     rows.push([t("time.place"), size === null ? t("time.place_alone", place) : t("time.place_of", place)])
   }
   if (closed_at) rows.push([t("time.signed"), exact(closed_at)])
-  if (stamped_at) rows.push([t("time.stamped"), t("time.stamped_by", { at: exact(stamped_at), authority })])
+  if (stamped_at) rows.push([t("time.stamped"), t("time.stamped_by", { at: exact(stamped_at), authority: plain(authority) })])
   if (root) rows.push([t("time.root"), el("code", {}, root)])
   return el(
     "section",
     { class: "part", data: { state } },
-    el("header", { class: "row apart" }, el("h4", {}, t("time.part", { number })), mark(TONES[state], t(`time.state.${state}`))),
+    el("header", { class: "row apart" }, el("h3", {}, t("time.part", { number })), mark(TONES[state], t(`time.state.${state}`))),
     el("p", {}, why(proof)),
     el("dl", { class: "facts" }, ...rows.flatMap(([term, words]) => [el("dt", {}, term), el("dd", {}, words)])),
   )
@@ -105,6 +106,14 @@ function why({ state, reason, position }) {
   if (reason) return t(`time.reason.${reason}`)
   if (state === "waiting" && position === null) return t("time.why.open")
   return t(`time.why.${state}`)
+}
+
+/**
+ * The subject of a certificate without what only its kind of names needs.
+ * @param {string|null} subject
+ */
+function plain(subject) {
+  return (subject ?? "–").replace(/^CN=/, "").replaceAll("\\", "")
 }
 
 /** @param {number} at microseconds since 1970 */
