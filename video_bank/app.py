@@ -343,6 +343,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         app[QUALITY],
         app[APPROVALS],
     )
+    app[ERASURE].on_erased = app[REVIEWS].replay.forget
     app[SUPERVISION] = Supervision(
         app[DATABASE],
         app[BUS],

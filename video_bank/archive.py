@@ -301,6 +301,9 @@ class Archive:
         async with self._db.read() as c:
             parts = (await c.execute(_parts_of(session))).mappings().all()
         checked = [await self._verify(part["id"], part["name"]) for part in parts]
+        for part, found in zip(parts, checked, strict=True):
+            if part["erased_at"] is not None and found["reason"] == "missing":
+                found["reason"] = "erased"  # on purpose, and a certificate says so
         worst = min(
             (each["verdict"] for each in checked), key=WORST_FIRST.index, default="incomplete"
         )
@@ -351,7 +354,8 @@ class Archive:
 
         Reads from the disk.  Raises Damaged, KeyUnavailable, OSError.
         """
-        source, dek = self.store.open(part["name"]), self.dek(part)
+        dek = self.dek(part)  # first: of what was erased the file is gone, too
+        source = self.store.open(part["name"])
         if part["sealed_at"] is None:
             return SignedReader(source, dek, self._trust)
         return PartReader(source, dek)

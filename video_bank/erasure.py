@@ -12,7 +12,7 @@ which become unreadable when the month's key-encryption key is destroyed.
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +70,8 @@ class Erasure:
     ) -> None:
         self._db, self._timeline, self._archive = db, timeline, archive
         self._blobs, self._secrets, self._policy = blobs, secrets, policy
+        self.on_erased: Callable[[str], None] = lambda part: None
+        "Told of every part whose key was just destroyed."
 
     async def erase(
         self,
@@ -114,6 +116,8 @@ class Erasure:
             data = {"session": session, "erasure": erasure, "reason": reason}
             for chain in (AUDIT, f"session:{session}"):
                 await self._timeline.append(tx, chain, "erased", actor, data)
+        for part in parts:
+            self.on_erased(part["id"])
         await self._finish(erasure, gone)
         return erasure
 

@@ -153,6 +153,10 @@ class Replay:
                 return reader.signed_us + opened.offset_us
         return None
 
+    def forget(self, part: str) -> None:
+        """Let go of a part that was erased: its key must not outlive it here."""
+        self._opened.pop(part, None)
+
     async def _parts(self, session: str) -> list[tuple[RowMapping, Opened]]:
         """The parts that can be opened, placed on one time line."""
         rows = await self._archive.parts(session)

@@ -396,8 +396,8 @@ def main(arguments: Sequence[str]) -> int:
     """The command line; answers with the process's exit code."""
     words = [each for each in arguments if each in ("--dry-run", "rotate", "shorten")]
     if len(words) > 1 or "--help" in arguments:
-        print(__doc__, file=sys.stderr)
-        return OperatorError.exit_code
+        print("usage: python -m video_bank.retention [--dry-run | rotate | shorten] …\n", __doc__)
+        return 0 if "--help" in arguments else OperatorError.exit_code
     logging.basicConfig(level=logging.WARNING)
     try:
         config = Config.load(os.environ, [each for each in arguments if each not in words])

@@ -36,6 +36,7 @@ from video_bank.keys import ACCOUNTS, CONFIG, ERASURE, HOLDS, PAGES, RETENTION
 from video_bank.logins import cookie_name
 from video_bank.pages import Pages
 from video_bank.periods import Policy, month_of
+from video_bank.replay import Replay
 from video_bank.retention import DAY_US, RUN, Retention
 from video_bank.secrets import Secrets
 from video_bank.storage import Database, new_id, now_us
@@ -231,6 +232,8 @@ async def test_erasure_takes_keys_files_and_personal_data(
     assert "erased" in await bank.told(AUDIT) and "erased" in await bank.told(f"session:{session}")
     assert set((await verify_all(bank.db)).values()) == {None}
 
+    seal = await bank.archive.verify(session)
+    assert [part["reason"] for part in seal["parts"]] == ["erased", "erased"]
     # A copy elsewhere still proves what it was, and opens for nobody who has the database only.
     for part in before:
         verdict = verify_part(LocalStore(copies), part["name"], Trust.load(bank.archive.trust_path))
@@ -592,3 +595,19 @@ async def test_compliance_sees_holds_and_erases_over_http(
         assert not after["holds"] and after["erasures"][0]["sessions"] == [due]
         async with client.get("/retention", headers=headers | {"Accept-Language": "en"}) as answer:
             assert "Legal holds" in await answer.text()
+
+
+async def test_a_viewing_under_way_ends_with_the_erasure(bank: Bank) -> None:
+    session = await bank.session(await bank.customer())
+    replay = Replay(bank.archive)
+    bank.erasure.on_erased = replay.forget
+    (stream,) = await replay.streams(session, "viewing")
+    part, records = stream["part"], int(stream["url"].rpartition("=")[2])
+    view = await replay.view(session, part, stream["stream"], records)
+    assert await replay.read(view, 0, 100)
+    made = await bank.erasure.erase(session, "over", now=await bank.over(session))
+    assert part not in replay._opened  # nor is its key in memory
+    with pytest.raises(UserError) as gone:
+        await replay.view(session, part, stream["stream"], records)
+    assert (gone.value.code, gone.value.details["certificate"]) == ("recording_erased", made)
+    assert await replay.streams(session, "viewing") == []
