@@ -26,6 +26,8 @@ from aiohttp import web
 from benchmarks.process import settle_on
 from recordings import FileSigner, LocalStore, Recorder, new_dek, new_part_id
 from signaling import peer
+from signaling.beat import Beat
+from signaling.port import Port
 from signaling.room import EncodedFrame, Room
 from signaling.socket import Caller, Connection, Entry, Refused, serve
 from video_bank import collector
@@ -63,7 +65,7 @@ class Server:
 
     def __init__(self, address: str, directory: Path | None) -> None:
         """Without a `directory` nothing is recorded."""
-        self._address = address
+        self._port, self._beat = Port(address), Beat()
         self._store = LocalStore(directory) if directory else None
         self._signer = FileSigner.load_or_create(directory / "keys") if directory else None
         self._sessions: dict[str, Session] = {}
@@ -116,7 +118,7 @@ class Server:
                 self._store, f"{name}.vbr", header=header, dek=dek, signer=self._signer,
                 on_failure=lambda error: self._failures.append(str(error)),
             )  # fmt: skip
-        room = Room(name, addresses=(self._address,))
+        room = Room(name, ports=(self._port,), beat=self._beat)
         return Session(room, recorder, dek, Tape(recorder) if recorder else None)
 
     async def ask_for_key_frames(self) -> None:

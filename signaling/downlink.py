@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 
 from signaling import rtcp
@@ -38,6 +38,14 @@ KEYFRAME_PATIENCE_S = 1.5
 class Downlink:
     """One outgoing stream; it goes on without a break when its source changes."""
 
+    __slots__ = (
+        "_awaited", "_calm_s", "_continuity", "_enough_since", "_level_tag", "_octets", "_pacer",
+        "_pacing", "_packets", "_payload_type", "_payload_types", "_pictures", "_plain",
+        "_raised_at", "_resends", "_restarting", "_send_rtp", "_sent_at", "_time_tag", "kind",
+        "layer", "loss", "mid", "rate", "resent_octets", "round_trip_s", "share_bps", "source",
+        "ssrc", "throughput", "wants_low",
+    )  # fmt: skip
+
     def __init__(
         self, kind: str, *, mid: str, ssrc: int, sequence: int, timestamp: int, wire: Wire
     ) -> None:
@@ -56,7 +64,7 @@ class Downlink:
         "What the viewer's line has for this stream."
         self.wants_low = False
         "The share is too small for anything but the low layer."
-        self._send_rtp: Callable[[bytes], None] = wire.send_rtp
+        self._send_rtp: Callable[[Sequence[bytes]], None] = wire.send_rtp
         self._awaited: Layer | None = None
         self._continuity = Continuity(sequence, timestamp, self.rate)
         self._pictures = PictureIds()
@@ -83,7 +91,7 @@ class Downlink:
         self,
         payload_types: dict[str, int],
         extensions: dict[str, int],
-        send_rtp: Callable[[bytes], None] | None = None,
+        send_rtp: Callable[[Sequence[bytes]], None] | None = None,
     ) -> None:
         """The connection is up; what was negotiated: codec -> payload type, extension ids.
 
@@ -179,39 +187,45 @@ class Downlink:
 
     # --- packets ----------------------------------------------------------------------------
 
-    def forward(self, packet: Packet) -> None:
-        """Send the source's packet on under our own numbers.
+    def forward(self, packets: Sequence[Packet]) -> None:
+        """Send the source's packets on under our own numbers.
 
-        What is written out for the plain case: `Continuity.map`, for a packet in order, and
-        `_send`, for one that is not paced and keeps its picture ids.
+        What is written out for the plain case: `Continuity.map`, for packets in order, and
+        `_send`, for such as are not paced and keep their picture ids.
         """
         numbers = self._continuity
-        sequence = packet.sequence
-        if sequence != numbers.expected or not self._plain:
-            self._forward_otherwise(packet)
+        if packets[0].sequence != numbers.expected or not self._plain:
+            for packet in packets:
+                self._forward_otherwise(packet)
             return
-        numbers.expected = (sequence + 1) & 0xFFFF
-        numbers.reach += 1
-        numbers.last = packet
-        offset = packet.offset
+        last = packets[-1]
+        numbers.expected = (last.sequence + 1) & 0xFFFF
+        numbers.reach += len(packets)
+        numbers.last = last
+        shift, timestamp_shift = numbers.shift, numbers.timestamp_shift
+        payload_type, ssrc = self._payload_type, self.ssrc
+        word = 0
         if self._time_tag:
-            word = self._time_tag | int(packet.arrival * 262_144) & 0xFFFFFF
+            word = self._time_tag | int(last.arrival * 262_144) & 0xFFFFFF
         elif self._level_tag and self.layer is not None:
             word = self._level_tag | self.layer.level << 16
-        else:
-            word = 0
-        header = HEADER_AND_WORD(
-            packet.padded | 0x90,
-            packet.marker | self._payload_type,
-            (sequence + numbers.shift) & 0xFFFF,
-            (packet.timestamp + numbers.timestamp_shift) & 0xFFFFFFFF,
-            self.ssrc,
-            0xBEDE0001,
-            word,
-        )
-        self._packets += 1
-        self._octets += packet.end - offset
-        self._send_rtp(header + packet.data[offset:])
+        octets, out = 0, []
+        for packet in packets:
+            payload = packet.data[packet.offset :]
+            octets += packet.end - packet.offset
+            header = HEADER_AND_WORD(
+                packet.padded | 0x90,
+                packet.marker | payload_type,
+                (packet.sequence + shift) & 0xFFFF,
+                (packet.timestamp + timestamp_shift) & 0xFFFFFFFF,
+                ssrc,
+                0xBEDE0001,
+                word,
+            )
+            out.append(header + payload)
+        self._packets += len(packets)
+        self._octets += octets
+        self._send_rtp(out)
 
     def _forward_otherwise(self, packet: Packet) -> None:
         if self._pacer is not None:
@@ -233,11 +247,10 @@ class Downlink:
         payload = self._pictures.rewrite(packet) if self._pictures.shifted else None
         self._packets += 1
         self._octets += packet.end - packet.offset
-        self._send_rtp(
-            patched(
-                packet, self._payload_type, numbers[0], numbers[1], self.ssrc, extension, payload
-            )
+        data = patched(
+            packet, self._payload_type, numbers[0], numbers[1], self.ssrc, extension, payload
         )
+        self._send_rtp((data,))
 
     @property
     def sent_octets(self) -> int:

@@ -8,7 +8,6 @@ budget for each kind, so that no flood starves the loop or fills a queue.
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Callable
 
@@ -16,7 +15,6 @@ DATAGRAM_BYTES = 2048
 "Longer ones are no WebRTC: paths carry about 1,500 bytes."
 
 CREDIT = 64
-SSRC = struct.Struct("!I").unpack_from
 
 Address = tuple[str, int]
 
@@ -68,8 +66,6 @@ class Guard:
         self._control = Budget(400, 400)
         self._stun = Budget(200, 200)
         self._dtls = Budget(200, 200)
-        self.known: object = None
-        "Where the last authentic media came from."
         self.credit = 0
         "Packets of expected streams that may pass without being asked about one by one."
         self.dropped: Counter[str] = Counter()
@@ -107,13 +103,17 @@ class Guard:
         if 192 <= data[1] <= 223:
             return None if self._control.spend(now) else "flood"
         known = self._is_stream(int.from_bytes(data[8:12], "big"))
-        if not known:
-            return None if self._unknown_media.spend(now) else "flood"
-        if not self._media.spend(now):
-            return "flood"
-        # Some tokens are taken at once, so that the next packets need no clock.
-        self.credit = self._media.take(CREDIT)
-        return None
+        return None if (self._media if known else self._unknown_media).spend(now) else "flood"
+
+    def renew(self, now: float) -> bool:
+        """The credit is used up by one packet: whether that may pass, and some after it."""
+        if self._media.spend(now):
+            # Some tokens are taken at once, so that the next packets need no clock.
+            self.credit = self._media.take(CREDIT)
+            return True
+        self.credit = 0
+        self.dropped["flood"] += 1
+        return False
 
     def _stun_objection(self, data: bytes, now: float) -> str | None:
         if len(data) < 20:

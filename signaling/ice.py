@@ -13,6 +13,8 @@ from typing import Literal
 
 import ifaddr
 
+from signaling.port import Port
+
 LOOPBACK = ("127.0.0.1",)
 "Enough for tests and a demo on localhost."
 
@@ -36,9 +38,17 @@ def host_addresses() -> tuple[str, ...]:
     return tuple(found)
 
 
-def checked_addresses(addresses: Sequence[str]) -> tuple[str, ...]:
-    """The configured addresses in canonical form. Raises ValueError for one that is none."""
-    return tuple(str(ipaddress.ip_address(address)) for address in addresses)
+def ports(addresses: Sequence[str], number: int) -> tuple[Port, ...]:
+    """Ports at these addresses, `OWN` or `OWN=ANNOUNCED`, all of one number (0: any).
+
+    Raises ValueError for an address that is none.
+    """
+    found = []
+    for entry in addresses:
+        own, _, announced = entry.partition("=")
+        checked = (str(ipaddress.ip_address(one)) for one in (own, announced or own))
+        found.append(Port(next(checked), number, next(checked)))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

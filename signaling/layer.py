@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,11 +31,11 @@ Later = Callable[[float, Callable[[], None]], object]
 class Wire(Protocol):
     """The encrypted way to a browser."""
 
-    def send_rtp(self, data: bytes) -> None:
-        """Protect and send an RTP packet; silently nothing when not connected."""
+    def send_rtp(self, packets: Sequence[bytes]) -> None:
+        """Protect and send RTP packets; silently nothing when not connected."""
 
     def send_rtcp(self, data: bytes) -> None:
-        """The same for RTCP."""
+        """The same for an RTCP packet."""
 
 
 class Viewer(Protocol):
@@ -47,8 +47,8 @@ class Viewer(Protocol):
     def begin(self, layer: Layer, packet: Packet) -> None:
         """The key frame waited for starts with `packet`."""
 
-    def forward(self, packet: Packet) -> None:
-        """The next packet of the stream."""
+    def forward(self, packets: Sequence[Packet]) -> None:
+        """The next packets of the stream."""
 
     def pause(self) -> None:
         """Begin anew with the next key frame."""
@@ -62,6 +62,8 @@ class Publisher:
     "Ours, in RTCP to it."
     wire: Wire
     later: Later
+    put_off: Callable[[Callable[[], None]], None]
+    "Calls a function a little later, together with others."
     media_time: Callable[[float], int]
     "Monotonic seconds to microseconds of the room."
     sender_clock: SenderClock
@@ -69,6 +71,14 @@ class Publisher:
 
 class Layer:
     """Counts, keeps, and passes on the packets of one stream."""
+
+    __slots__ = (
+        "_book", "_codecs", "_keyframe_asked_at", "_keyframe_waiting", "_last_report",
+        "_level_place", "_loudest", "_nack_waiting", "_padding", "_payload_type", "_publisher",
+        "_queue", "_ring", "_round_trip_s", "_slots", "_timestamp", "_video", "clock", "codec",
+        "heard_at", "level", "level_extension", "loss", "motion", "octets", "on_started", "ssrc",
+        "tap", "throughput", "viewers", "waiting",
+    )  # fmt: skip
 
     def __init__(self, publisher: Publisher, codec: Codec, codecs: dict[int, Codec]) -> None:
         """`codecs` is by payload type; it may be filled later."""
@@ -125,47 +135,80 @@ class Layer:
         for viewer in tuple(self.viewers):
             viewer.pause()
         if self.tap is not None:
+            self.tap.drain()
             self.tap = Tap(self, self.tap.handler)
 
     # --- packets --------------------------------------------------------------------------
 
-    def receive(self, packet: Packet) -> None:
-        """A packet came: count it, forward it, take it apart if somebody wants frames.
+    def receive(self, packets: Sequence[Packet]) -> None:
+        """Packets came, one right after another: count, forward, take apart for who wants frames.
 
-        This and `Downlink.forward` run for each packet: what others would be called for in the
-        plain case (`LossBook.add`, `Ring.put`) is written out here.
+        This, `Downlink.forward` and what sends run for all media: packets that go on where the
+        last left off are dealt with in one go, and what others would be called for in that
+        case (`LossBook.add`, `Ring.put`) is written out.
         """
+        if self._goes_on(packets):
+            book = self._book
+            book.run += len(packets)
+            book.expected = (packets[-1].sequence + 1) & 0xFFFF
+            self._pass_on(packets)
+        else:
+            for packet in packets:
+                self._receive_one(packet)
+
+    def _goes_on(self, packets: Sequence[Packet]) -> bool:
+        if self.waiting or self.on_started is not None or self._padding is not None:
+            return False
+        expected, payload_type = self._book.expected, self._payload_type
+        for packet in packets:
+            if (
+                packet.sequence != expected
+                or packet.payload_type != payload_type
+                or packet.end == packet.offset
+            ):
+                return False
+            expected = (expected + 1) & 0xFFFF
+        return True
+
+    def _receive_one(self, packet: Packet) -> None:
         if packet.payload_type != self._payload_type and not self._change_codec(packet):
             return
-        book, sequence = self._book, packet.sequence
-        if sequence == book.expected:
-            book.expected = (sequence + 1) & 0xFFFF
-            book.run += 1
-        elif not book.add(packet):
+        if not self._book.add(packet):
             return
-        self.heard_at = packet.arrival
-        self.octets += len(packet.data)
         if self._video:
-            if packet.end == packet.offset or self._padding is not None:
-                if not self._without_padding(packet):
-                    return
-                sequence = packet.sequence
-            self._slots[sequence & RING_MASK] = packet
-            if packet.timestamp != self._timestamp:
-                self._begin_frame(packet)
-            if packet.marker:
-                self._queue.add(packet.timestamp, packet.arrival)
-            if book.missing and not self._nack_waiting:
+            if self._book.missing and not self._nack_waiting:
                 self._nack_waiting = True
                 self._publisher.later(0.012, self._ask_again)
-        else:
-            self._begin_sound(packet)
+            if packet.end == packet.offset or self._padding is not None:
+                self.heard_at = packet.arrival
+                if not self._without_padding(packet):
+                    self.octets += len(packet.data)
+                    return
         if self.waiting or self.on_started is not None:
             self._admit(packet)
+        self._pass_on((packet,))
+
+    def _pass_on(self, packets: Sequence[Packet]) -> None:
+        self.heard_at = packets[-1].arrival
+        octets = 0
+        if self._video:
+            slots = self._slots
+            for packet in packets:
+                octets += len(packet.data)
+                slots[packet.sequence & RING_MASK] = packet
+                if packet.timestamp != self._timestamp:
+                    self._begin_frame(packet)
+                if packet.marker:
+                    self._queue.add(packet.timestamp, packet.arrival)
+        else:
+            for packet in packets:
+                octets += len(packet.data)
+                self._begin_sound(packet)
+        self.octets += octets
         for viewer in self.viewers:
-            viewer.forward(packet)
+            viewer.forward(packets)
         if self.tap is not None:
-            self.tap.push(packet)
+            self.tap.push(packets)
 
     def _without_padding(self, packet: Packet) -> bool:
         """Number the packet as if there were no padding; false if it is to go no further."""
@@ -328,12 +371,23 @@ class Layer:
         ):
             self.request_keyframe(now)
 
+    def untap(self) -> None:
+        """Give out what has come, and take no more frames apart."""
+        if self.tap is not None:
+            self.tap.drain()
+        self.tap = None
+
     def close(self) -> None:
         """The connection is gone."""
-        self.tap = None
+        self.untap()
         self.on_started = None
         self.ssrc = None
         self._book.missing.clear()
+
+    @property
+    def put_off(self) -> Callable[[Callable[[], None]], None]:
+        """Calls a function a little later, together with others."""
+        return self._publisher.put_off
 
     def media_time_us(self, timestamp: int, arrival: float) -> int:
         """Media time of a timestamp of this stream that came at `arrival`."""
@@ -342,6 +396,10 @@ class Layer:
 
 class Tap:
     """Puts the frames of one stream together."""
+
+    __slots__ = (
+        "_frames", "_layer", "_put_off", "_reorder", "_run", "_waiting", "_whole", "handler",
+    )  # fmt: skip
 
     def __init__(self, layer: Layer, handler: Callable[[Frame, int], None]) -> None:
         """`handler` gets each frame and its media time."""
@@ -352,29 +410,38 @@ class Tap:
         self._whole = self._frames.whole if isinstance(self._frames, Vp8Frames) else None
         self._run: list[Packet] = []
         "Packets in order since the last frame ended."
+        self._waiting: list[Packet] = []
+        self._put_off = layer.put_off
 
     @property
     def waiting_for_keyframe(self) -> bool:
         """Whether nothing can be given out before one comes."""
         return self._frames.waiting_for_keyframe
 
-    def push(self, packet: Packet) -> None:
-        """The next packet, perhaps out of order."""
-        reorder = self._reorder
-        if packet.sequence != reorder.expected or reorder.held:
-            ready = reorder.push(packet)
-            self._take(self._run)
-            self._take(ready)
-            return
-        reorder.expected = (packet.sequence + 1) & 0xFFFF
-        run = self._run
-        run.append(packet)
-        if packet.marker or self._whole is None or len(run) > RUN_PACKETS:
-            frame = self._whole(run) if self._whole is not None else None
-            if frame is None:
+    def push(self, packets: Sequence[Packet]) -> None:
+        """The next packets, perhaps out of order; their frames come with the next beat."""
+        waited = bool(self._waiting)
+        self._waiting += packets
+        if not waited:
+            self._put_off(self.drain)
+
+    def drain(self) -> None:
+        """Give out the frames of what has come."""
+        packets, self._waiting = self._waiting, []
+        reorder, run = self._reorder, self._run
+        for packet in packets:
+            if packet.sequence != reorder.expected or reorder.held:
                 self._take(run)
-            else:
-                self._run = []
+                self._take(reorder.push(packet))
+                continue
+            reorder.expected = (packet.sequence + 1) & 0xFFFF
+            run.append(packet)
+            if packet.marker or self._whole is None or len(run) > RUN_PACKETS:
+                frame = self._whole(run) if self._whole is not None else None
+                if frame is None:
+                    self._take(run)
+                    continue
+                run.clear()
                 self.handler(frame, self._layer.media_time_us(frame.timestamp, packet.arrival))
 
     def _take(self, packets: list[Packet]) -> None:

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 from aiortc import RTCRtpTransceiver, RTCSessionDescription
 
+from signaling.beat import Beat
 from signaling.codecs import VideoCodec
 from signaling.forward import ForwardingConnection, name_streams
 from signaling.frames import SenderClock
+from signaling.port import Port
 from signaling.presence import Kind, Track
 from signaling.sdp import OfferRefused, Section, checked_offer, tuned_answer, without_candidates
 from signaling.stream import NOTHING, Downlink, Link, Uplink
@@ -50,11 +52,12 @@ class Peer:
     def __init__(
         self,
         *,
-        addresses: Sequence[str],
+        ports: Sequence[Port],
         media_time: Callable[[float], int],
         on_change: Callable[[], None],
         on_media: Callable[[Track], None],
         video_codec: VideoCodec = "vp8",
+        beat: Beat | None = None,
     ) -> None:
         """`media_time` turns monotonic seconds into microseconds of the room.
 
@@ -75,12 +78,13 @@ class Peer:
         self.connected = False
         self.closed = False
         self._media_time = media_time
+        self._beat = beat or Beat()
         self._on_change = on_change
         self._on_media = on_media
         self._link = Link(media_time)
         self._own_ssrc = 0
         self._connected_at: float | None = None
-        self._connection = ForwardingConnection(addresses, self._link, video_codec)
+        self._connection = ForwardingConnection(ports, self._link, video_codec)
         self._connection.on("connectionstatechange", self._state_changed)
         self._deadline: asyncio.TimerHandle | None = None
         _open.add(self)
@@ -151,6 +155,7 @@ class Peer:
             own_ssrc=self._own_ssrc,
             wire=self._connection,
             later=asyncio.get_running_loop().call_later,
+            put_off=self._beat.put_off,
             media_time=self._media_time,
             sender_clock=clock,
             on_started=lambda: self._on_media(track),
@@ -204,8 +209,8 @@ class Peer:
     @property
     def dropped(self) -> dict[str, int]:
         """Datagrams the guard kept out, by reason."""
-        guard = self._connection.guard
-        return dict(guard.dropped) if guard is not None else {}
+        doors = self._connection.doors
+        return dict(sum((door.guard.dropped for door in doors), Counter()))
 
     def _state_changed(self) -> None:
         state = self._connection.connectionState

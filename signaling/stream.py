@@ -83,7 +83,7 @@ class Link:
             return
         layer = self.layers.get(packet.ssrc) or self._adopt(packet)
         if layer is not None:
-            layer.receive(packet)
+            layer.receive((packet,))
 
     def _adopt(self, packet: Packet) -> Layer | None:
         """Find the stream of an unknown SSRC: by MID and RID, else by payload type."""

@@ -50,6 +50,7 @@ class Uplink:
         own_ssrc: int,
         wire: Wire,
         later: Later,
+        put_off: Callable[[Callable[[], None]], None],
         media_time: Callable[[float], int],
         sender_clock: SenderClock,
         on_started: Callable[[], None],
@@ -61,7 +62,7 @@ class Uplink:
         self.throughput = Throughput()
         self.allowance = Allowance()
         self.later = later
-        self._publisher = Publisher(own_ssrc, wire, later, media_time, sender_clock)
+        self._publisher = Publisher(own_ssrc, wire, later, put_off, media_time, sender_clock)
         self._codecs: dict[int, Codec] = {}
         self.main = self._layer()
         self.main.on_started = on_started
@@ -163,7 +164,7 @@ class Uplink:
         """Put frames of the best stream together for `handler(frame, media time)`, or stop."""
         self._handler = handler
         for layer in self.layers:
-            layer.tap = None
+            layer.untap()
         if handler is not None:
             best = self.best(now)
             best.tap = Tap(best, handler)

@@ -23,6 +23,7 @@ import signaling.socket
 from kyc.worker import Inference
 from recordings.keys import FileSigner, Trust
 from signaling import forward, ice, peer
+from signaling.port import Port
 from video_bank import collector, demo
 from video_bank.accounts import LOGIN, Accounts
 from video_bank.approvals import Approvals
@@ -291,9 +292,9 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         nightly=config.nightly_erasure,
     )
     app[ARCHIVE].on_sealed, app[ARCHIVE].known = app[NOTARY].add, app[RUNNING].known
-    addresses, relays = _media_addresses(config), app[RELAYS]
+    ports, relays = _media_ports(config), app[RELAYS]
     app[QUALITY] = Quality(app[DATABASE])
-    app[CONNECTION_TEST] = ConnectionTest(addresses, relays)
+    app[CONNECTION_TEST] = ConnectionTest(ports, relays)
     app[CALLS] = Calls(
         app[BUS],
         app[SESSIONS],
@@ -301,7 +302,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         app[PEOPLE],
         app[ARCHIVE],
         app[QUALITY],
-        addresses=addresses,
+        ports=ports,
         relays=relays,
         customer_gone_s=config.customer_gone_s,
         teller_gone_s=config.teller_gone_s,
@@ -370,6 +371,8 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
             await beside.enter_async_context(background(work))
         yield
     await app[CONNECTION_TEST].close()
+    for port in ports:
+        port.close()
 
 
 async def spool(app: web.Application) -> AsyncIterator[None]:
@@ -464,12 +467,21 @@ async def serve(config: Config) -> None:
         await runner.cleanup()
 
 
-def _media_addresses(config: Config) -> Sequence[str]:
-    """Where browsers find the media: as set, else this machine's own addresses."""
-    if config.media_addresses:
-        return ice.checked_addresses(config.media_addresses)
+def _media_ports(config: Config) -> Sequence[Port]:
+    """Where browsers find the media, open: as set, else at this machine's own addresses."""
     # On localhost too: Firefox never pairs an address of its own with a loopback one.
-    return (*(ice.LOOPBACK if is_loopback(config.host) else ()), *ice.host_addresses())
+    own = (*(ice.LOOPBACK if is_loopback(config.host) else ()), *ice.host_addresses())
+    found = []
+    for port in ice.ports(config.media_addresses or own, config.media_port):
+        try:
+            port.open()
+        except OSError as error:
+            if config.media_addresses or config.media_port:
+                raise OperatorError(f"media cannot use {port}: {error.strerror}") from error
+            log.warning("x media cannot use %s: %s", port, error.strerror)
+        else:
+            found.append(port)
+    return found
 
 
 def _spool(app: web.Application, store: "S3Store") -> "Spool":

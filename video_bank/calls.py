@@ -16,7 +16,9 @@ from typing import Any, Literal
 from sqlalchemy import RowMapping
 
 from recordings.recorder import Head
+from signaling.beat import Beat
 from signaling.ice import Relays
+from signaling.port import Port
 from signaling.room import Room
 from signaling.sample import Picture, sample
 from signaling.socket import Caller, Entry, Refused
@@ -56,7 +58,7 @@ class Calls:
         archive: Archive,
         quality: Quality,
         *,
-        addresses: Sequence[str],
+        ports: Sequence[Port],
         relays: Relays,
         customer_gone_s: float,
         teller_gone_s: float,
@@ -66,7 +68,8 @@ class Calls:
         self._bus = bus
         self._sessions, self._line, self._people = sessions, line, people
         self._archive, self._quality = archive, quality
-        self._addresses, self._relays = tuple(addresses), relays
+        self._ports, self._relays = tuple(ports), relays
+        self._beat = Beat()
         self._customer_gone_s, self._teller_gone_s = customer_gone_s, teller_gone_s
         self._announced = supervision == "announced"
         self.ended = asyncio.Event()
@@ -166,7 +169,8 @@ class Calls:
             raise Conflict("recording_unavailable") from error
         room = Room(
             session,
-            addresses=self._addresses,
+            ports=self._ports,
+            beat=self._beat,
             on_connection=lambda who, up: self._connection(session, who, up),
             on_silence=lambda who, _seconds: self._silence(session, who),
             on_resumed=lambda who: self._back(session, who),

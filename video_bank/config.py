@@ -71,8 +71,11 @@ class Config:
     """Port to listen on."""
 
     media_addresses: tuple[str, ...] = ()
-    """IP addresses browsers send media to. Default: all of this machine's own, and loopback when
-    `host` is loopback."""
+    """IP addresses browsers send media to, `OWN=ANNOUNCED` where browsers know one by another.
+    Default: all of this machine's own, and loopback when `host` is loopback."""
+
+    media_port: int = 0
+    """UDP port of all calls, at each of the addresses. Default: one the system chooses."""
 
     public_url: str = ""
     """Origin the browsers use, such as `https://bank.example`. Default: `http://localhost:PORT`.
@@ -271,10 +274,12 @@ def is_loopback(host: str) -> bool:
 def _check(config: Config) -> None:
     for item in fields(config):
         value = getattr(config, item.name)
-        if type(value) is int and value < 1:
-            raise OperatorError(f"{item.name} must be at least 1")
-    if config.port > 65535:
-        raise OperatorError("port must be at most 65535")
+        least = 0 if item.name == "media_port" else 1
+        if type(value) is int and value < least:
+            raise OperatorError(f"{item.name} must be at least {least}")
+    for name, port in (("port", config.port), ("media_port", config.media_port)):
+        if port > 65535:
+            raise OperatorError(f"{name} must be at most 65535")
     url = urlsplit(config.public_url)
     if url.scheme not in ("http", "https") or not url.hostname or url.path or url.query:
         raise OperatorError("public_url must be an origin, such as https://bank.example")

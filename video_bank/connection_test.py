@@ -9,6 +9,7 @@ from typing import Any
 
 from signaling.ice import Relays
 from signaling.peer import OfferRefused, Peer
+from signaling.port import Port
 from video_bank.errors import TooMany, UserError
 from video_bank.rates import Rate
 
@@ -23,9 +24,9 @@ class ConnectionTest:
     """Answers offers that lead nowhere, and tells which relays there are."""
 
     def __init__(
-        self, addresses: Sequence[str], relays: Relays, *, peer_s: float = PEER_S
+        self, ports: Sequence[Port], relays: Relays, *, peer_s: float = PEER_S
     ) -> None:
-        self._addresses, self._relays, self._peer_s = addresses, relays, peer_s
+        self._ports, self._relays, self._peer_s = ports, relays, peer_s
         self._rate = Rate(REQUESTS_A_MINUTE, 60.0)
         self._ends: set[asyncio.Task[None]] = set()
         "One for each open peer: it waits for the peer's end."
@@ -50,7 +51,7 @@ class ConnectionTest:
             raise TooMany(int(self._peer_s))
         over = asyncio.Event()
         peer = Peer(
-            addresses=self._addresses,
+            ports=self._ports,
             media_time=lambda at_s: int(at_s * 1e6),
             on_change=lambda: over.set() if peer.closed else None,
             on_media=lambda _kind: None,

@@ -4,7 +4,7 @@ import hmac
 
 import pytest
 
-from signaling.ice import CREDENTIAL_S, Relays, checked_addresses
+from signaling.ice import CREDENTIAL_S, Relays, ports
 
 URLS = ("turn:turn.example:3478?transport=udp", "turns:turn.example:443")
 
@@ -37,6 +37,9 @@ def test_without_turn_there_is_nothing_to_tell() -> None:
 
 
 def test_addresses_are_checked() -> None:
-    assert checked_addresses(["2001:DB8::1", "192.0.2.1"]) == ("2001:db8::1", "192.0.2.1")
-    with pytest.raises(ValueError):
-        checked_addresses(["bank.example"])
+    six, four = ports(["2001:DB8::1", "192.0.2.1=203.0.113.9"], 5000)
+    assert (six.address, six.announced, six.number) == ("2001:db8::1", "2001:db8::1", 5000)
+    assert (four.address, four.announced) == ("192.0.2.1", "203.0.113.9")
+    for wrong in ("bank.example", "192.0.2.1=bank.example"):
+        with pytest.raises(ValueError):
+            ports([wrong], 0)

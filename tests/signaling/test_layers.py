@@ -50,6 +50,7 @@ class Call:
             own_ssrc=99,
             wire=self.up,
             later=self.later,
+            put_off=lambda work: work(),
             media_time=lambda at: int(at * 1e6),
             sender_clock=SenderClock(),
             on_started=lambda: None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -67,8 +67,9 @@ class Browser(Wire):
         world.every(1.0, lambda: self._report(estimates))
         world.every(0.4, self._complain)
 
-    def send_rtp(self, data: bytes) -> None:
-        self._carry(data, self._arrive)
+    def send_rtp(self, packets: Sequence[bytes]) -> None:
+        for data in packets:
+            self._carry(data, self._arrive)
 
     def send_rtcp(self, data: bytes) -> None:
         self._carry(data, self._heed)
@@ -168,6 +169,7 @@ class Camera(Wire):
                 own_ssrc=9,
                 wire=self,
                 later=world.later,
+                put_off=lambda work: work(),
                 media_time=lambda at: int(at * 1e6),
                 sender_clock=SenderClock(),
                 on_started=lambda: None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Sequence
 
 from signaling import rtcp
 from signaling.frames import Frame, SenderClock
@@ -17,8 +18,8 @@ class Wire:
         self.rtp: list[Packet] = []
         self.rtcp: list[rtcp.Report] = []
 
-    def send_rtp(self, data: bytes) -> None:
-        self.rtp.append(Packet(data, 0.0))
+    def send_rtp(self, packets: Sequence[bytes]) -> None:
+        self.rtp += [Packet(data, 0.0) for data in packets]
 
     def send_rtcp(self, data: bytes) -> None:
         self.rtcp += rtcp.parse(data)
@@ -45,6 +46,7 @@ def uplink(wire: Wire, later: Clockwork, kind: str = "video") -> Uplink:
         own_ssrc=99,
         wire=wire,
         later=later,
+        put_off=lambda work: work(),
         media_time=lambda at: int(at * 1e6),
         sender_clock=SenderClock(),
         on_started=lambda: None,
@@ -57,7 +59,7 @@ def give(source: Uplink, packet: Packet) -> None:
     """The packet comes in on the uplink's main stream."""
     layer = source.stream(packet.ssrc)
     assert layer is not None
-    layer.receive(packet)
+    layer.receive((packet,))
 
 
 def viewer(wire: Wire, extensions: dict[str, int] | None = None) -> Downlink:
@@ -180,6 +182,7 @@ def test_reports_keep_sound_and_picture_on_one_clock() -> None:
             own_ssrc=99,
             wire=wire,
             later=Clockwork(),
+            put_off=lambda work: work(),
             media_time=lambda at: int(at * 1e6),
             sender_clock=shared,
             on_started=lambda: None,
@@ -217,7 +220,7 @@ def test_camera_and_screen_get_one_answer_while_they_send() -> None:
     assert alone.ssrcs == (7,), "a screen that is not shared has no say"
     screen = link.uplinks["9"].stream(8)
     assert screen is not None
-    screen.receive(packet(0, 0, b"\x10\0x", at=1.2, marker=1))
+    screen.receive((packet(0, 0, b"\x10\0x", at=1.2, marker=1),))
     (both,) = answers(1.3)
     assert both.ssrcs == (7, 8) and both.bitrate > 1.5 * alone.bitrate
 

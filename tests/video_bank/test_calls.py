@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from signaling.ice import Relays
+from signaling.port import Port
 from signaling.socket import Caller, Refused
 from tests.video_bank.test_people import CONSENT, Office
 from tests.video_bank.test_quality import GOOD
@@ -72,7 +73,7 @@ class Centre(Office):
             self.people,
             cast(Archive, self.shelf),
             self.quality,
-            addresses=("127.0.0.1",),
+            ports=(Port("127.0.0.1"),),
             relays=Relays(),
             customer_gone_s=60,
             teller_gone_s=30,

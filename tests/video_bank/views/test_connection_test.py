@@ -10,6 +10,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from signaling import forward
 from signaling.ice import LOOPBACK, Relays
+from signaling.port import Port
 from video_bank import connection_test
 from video_bank.accounts import Accounts
 from video_bank.config import Config
@@ -27,7 +28,7 @@ RELAYS = Relays(("turn:turn.example?transport=udp",), b"a secret of some length"
 @pytest.fixture
 async def trial() -> AsyncIterator[ConnectionTest]:
     forward.check()
-    made = ConnectionTest(LOOPBACK, RELAYS, peer_s=0.6)
+    made = ConnectionTest([Port(LOOPBACK[0])], RELAYS, peer_s=0.6)
     yield made
     await made.close()
 
