@@ -203,16 +203,16 @@ class Reviews:
             **await self.moving(session, viewing),
             "findings": await self._found(session, viewing) if _reviews(viewer) else [],
             "quality": await self._quality.of(session),
-            "seal": await self._archive.stated(session),
         }
 
     async def moving(self, session: str, viewing: str) -> dict[str, Any]:
-        """What of a viewing changes while the call goes on: the streams and how far they go, and
-        what happened."""
+        """What of a viewing changes while the call goes on: the streams and how far they go, what
+        happened, the seal at the end."""
         return {
             "streams": await self.replay.streams(session, viewing),
             "live": await self._live(session),
             "timeline": await self._told(session),
+            "seal": await self._archive.stated(session),
         }
 
     async def _live(self, session: str) -> dict[str, int] | None:
@@ -254,10 +254,14 @@ class Reviews:
 
     async def _subject(self, row: RowMapping) -> dict[str, Any]:
         card = await self._customers.card(row["customer_id"])
+        teller = select(t.staff.c.display_name).where(t.staff.c.id == row["teller_id"])
+        async with self._db.read() as c:
+            name = (await c.execute(teller)).scalar_one_or_none()
         return {
             "id": row["id"],
             "business": row["business"],
             "customer_masked": card["name_masked"],
+            "teller": name,
             "at": row["accepted_at"],
             "state": row["state"],
             "decision": row["decision"],

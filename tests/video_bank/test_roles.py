@@ -102,7 +102,7 @@ TABLE = {
     "GET /api/supervision": "supervisor",
     f"POST {S}/supervise": "supervisor",
     f"GET {R}": "reviewer",
-    f"GET {R}/businesses": "reviewer",
+    f"GET {R}/businesses": "reviewer supervisor",
     f"POST {R}/{{session}}/viewings": "reviewer supervisor",
     f"POST {R}/{{session}}/unmask": "reviewer",
     f"POST {R}/{{session}}/verify": "reviewer",

@@ -113,7 +113,7 @@ R = "/api/reviews"
 V = "/api/viewings/{viewing}"
 routes = [
     Route("GET", R, Permission.REVIEW, listing),
-    Route("GET", f"{R}/businesses", Permission.REVIEW, businesses),
+    Route("GET", f"{R}/businesses", Permission.REPLAY, businesses),
     Route("POST", f"{R}/{{session}}/viewings", Permission.REPLAY, view),
     Route("POST", f"{R}/{{session}}/unmask", Permission.UNMASK, unmask),
     Route("POST", f"{R}/{{session}}/verify", Permission.REVIEW, verify),

@@ -9,7 +9,7 @@ import { page } from "../../page.js"
 import { businessName } from "../businesses.js"
 import { askReason } from "../dialog.js"
 import { checkName, findingView } from "../finding.js"
-import { decisionMark, verdictMark } from "../marks.js"
+import { decisionMark, sealMark, verdictMark } from "../marks.js"
 import { attempt } from "../tell.js"
 import { listenForKeys, showKeys } from "../teller/keys.js"
 import { chapters, neighbour } from "./chapters.js"
@@ -166,13 +166,13 @@ export class SessionReplay extends Live {
    * @param {any} now
    * @param {AbortSignal} signal
    */
-  #take({ streams, live, timeline }, signal) {
+  #take({ streams, live, timeline, seal }, signal) {
     const sync = /** @type {Sync} */ (this.#sync)
     const known = new Map(this.viewing.streams.map((/** @type {any} */ one) => [one.url, one]))
     const fresh = streams.filter((/** @type {any} */ one) => !known.has(one.url)).map(trackOf)
     if (fresh.length > 0 && !sync.renew(fresh)) return
     seat(find(".screens", this), fresh)
-    this.viewing = { ...this.viewing, streams, timeline, live }
+    this.viewing = { ...this.viewing, streams, timeline, live, seal }
     sync.live = Boolean(live)
     const slider = find("input[type=range]", this)
     slider.setAttribute("max", String(Math.round(sync.duration / 1000)))
@@ -198,6 +198,7 @@ export class SessionReplay extends Live {
 
   #tellEnd() {
     find("[data-part=live]", this).hidden = true
+    fill(find("[data-part=seal]", this), sealOf(this.viewing.session.id, this.viewing.seal))
     const notice = find("[data-part=notice]", this)
     notice.hidden = false
     fill(notice, icon("info"), el("span", { role: "status" }, t("replay.call_over")))
@@ -205,7 +206,7 @@ export class SessionReplay extends Live {
 
   #head() {
     const { session, seal } = this.viewing
-    const back = el("button", { type: "button", class: "button small" }, icon("arrow-left"), t("replay.back"))
+    const back = el("button", { type: "button", class: "button small" }, icon("arrow-left"), t(page.name === "replay" ? "replay.leave" : "replay.back"))
     back.addEventListener("click", () => this.dispatchEvent(new Event("leave", { bubbles: true })))
     const who = el("span", { class: "who" }, session.customer_masked)
     const unmask = el("button", { type: "button", class: "button plain small" }, icon("eye"), t("replay.unmask"))
@@ -219,7 +220,7 @@ export class SessionReplay extends Live {
       el("span", { class: "quiet" }, `${businessName(session.business)} · ${when(session.at)} · ${session.teller ?? "–"}`),
       el("span", { class: "push" }),
       decisionMark(session.decision),
-      sealBadge(session.id, seal),
+      el("span", { data: { part: "seal" } }, sealOf(session.id, seal)),
     )
   }
 
@@ -337,6 +338,15 @@ export class SessionReplay extends Live {
       ),
     )
   }
+}
+
+/**
+ * Reviewers look behind the verdict; to others it is told.
+ * @param {string} session
+ * @param {import("./seal.js").Seal} seal
+ */
+function sealOf(session, seal) {
+  return page.role === "reviewer" ? sealBadge(session, seal) : sealMark(seal?.verdict)
 }
 
 /** @param {any} session */

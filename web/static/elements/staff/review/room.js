@@ -1,9 +1,12 @@
 // <replay-room>: one session replayed on a page of its own, such as a call that still goes on.
 
 import "../../page.js"
+import { get } from "../../../lib/api.js"
 import { el, fill, make } from "../../../lib/html.js"
 import { t } from "../../../lib/i18n.js"
 import { Live } from "../../live.js"
+import { learn } from "../businesses.js"
+import { attempt } from "../tell.js"
 import { openViewing } from "./opening.js"
 import { SessionReplay } from "./replay.js"
 
@@ -18,6 +21,7 @@ class ReplayRoom extends Live {
     const session = new URLSearchParams(location.search).get("session") ?? ""
     const viewing = session && (await openViewing(session))
     if (!viewing) return fill(this, this.#nothing())
+    learn(await attempt(get("/api/reviews/businesses")))
     const replay = make(SessionReplay)
     replay.viewing = viewing
     document.body.dataset.view = "replay"
