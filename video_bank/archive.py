@@ -54,7 +54,8 @@ class Archive:
         self._db = db
         self.store: Store = store or LocalStore(directory)
         self.signer = FileSigner.load_or_create(keys)
-        self.keyring: Keyring = keyring or FileKeyring(keys / "recordings.keyring")
+        self._keys = keys
+        self.keyring: Keyring = keyring or self.file_keyring()
         self._policy = policy or Policy.load()
         self._trust = self.signer.trust()
         self.trust_path = keys / "trust.pem"
@@ -62,6 +63,10 @@ class Archive:
         "Told of every part that was finished or closed, by its id, once the database has it."
         self.known: Callable[[str], Awaitable[Mapping[int, str]]] | None = None
         "Asked what the bank's own log says of a part: chain values after so many records."
+
+    def file_keyring(self) -> Keyring:
+        """The keyring in the data directory, whichever is in use."""
+        return FileKeyring(self._keys / "recordings.keyring")
 
     # -- writing --------------------------------------------------------------------------
 

@@ -1,9 +1,11 @@
 """What is erased when: the plan of a night, the night itself, and the report of it.
 
 ``python -m video_bank.retention --dry-run`` says what the next night would do and why, and does
-nothing; without ``--dry-run`` it does it now.  ``… rotate`` wraps every recording's key anew and
-destroys the old key-encryption keys; the server may run meanwhile.  Settings are given as to
-``run_server.py``: ``--data DIR`` and the like.
+nothing; without ``--dry-run`` it does it now.  Further verbs: ``rotate`` wraps every recording's
+key anew and destroys the old key-encryption keys, the server may run meanwhile; ``shorten`` takes
+over periods that became shorter; ``adopt`` moves the file keyring's keys to the token that is set
+now, stop the server before.  Settings are given as to ``run_server.py``: ``--data DIR`` and the
+like.
 """
 
 import asyncio
@@ -39,6 +41,7 @@ LEAP_US = 60 * DAY_US
 "A longer silence in the timeline than this, and the nightly run does not trust the clock."
 LOOK_S = 600
 "How often the server looks whether it is night."
+VERBS = ("--dry-run", "shorten", "rotate", "adopt")
 RUN = "retention_run"
 "The audit entry of a night."
 
@@ -283,6 +286,22 @@ class Retention:
             await self._timeline.append(tx, AUDIT, "keys_rotated", by, {"destroyed": destroyed})
         return destroyed
 
+    async def adopt(self, by: str) -> int:
+        """Take what the file's keyring has wrapped over to the one that is set now, and destroy
+        the file's keys; how many it were.  No server may record meanwhile.
+
+        Raises:
+            OperatorError: the file's keyring is the one that is set.
+        """
+        to = self._archive.keyring.name
+        if to == "file":
+            raise OperatorError("set keyring = pkcs11 first: adopt moves the file's keys to it")
+        moved = await self.wrappings.adopt(self._archive.file_keyring())
+        async with self._db.write() as tx:
+            data = {"from": "file", "to": to, "keys": moved}
+            await self._timeline.append(tx, AUDIT, "keys_adopted", by, data)
+        return moved
+
     async def last(self) -> int | None:
         """When the last night was."""
         query = select(func.max(t.timeline.c.at)).where(
@@ -357,6 +376,8 @@ async def _command(config: Config, verb: str) -> int:
         match verb:
             case "rotate":
                 print("destroyed:", *await retention.rotate("server"))
+            case "adopt":
+                print("keys taken over:", await retention.adopt("server"))
             case "shorten":
                 print("parts kept less long now:", await retention.shorten("server"))
             case "--dry-run":
@@ -394,9 +415,9 @@ def _because(each: Kept) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """The command line; answers with the process's exit code."""
-    words = [each for each in arguments if each in ("--dry-run", "rotate", "shorten")]
+    words = [each for each in arguments if each in VERBS]
     if len(words) > 1 or "--help" in arguments:
-        print("usage: python -m video_bank.retention [--dry-run | rotate | shorten] …\n", __doc__)
+        print(f"usage: python -m video_bank.retention [{' | '.join(VERBS)}] …\n", __doc__)
         return 0 if "--help" in arguments else OperatorError.exit_code
     logging.basicConfig(level=logging.WARNING)
     try:

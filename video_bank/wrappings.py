@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from recordings.errors import KeyUnavailable
 from recordings.keys import Keyring, kek_parts
 from video_bank.errors import Conflict
-from video_bank.storage import Database
+from video_bank.storage import Database, Tx
 from video_bank.storage import tables as t
 
 BATCH = 200
@@ -59,6 +59,31 @@ class Wrappings:
             except Conflict:
                 continue  # a recording was begun under it just before the newest was there
 
+    async def adopt(self, old: Keyring) -> int:
+        """Take over what another keyring has wrapped, then destroy its keys; how many it were.
+
+        A key that both have under one name is tried with the old ring first.
+
+        Raises:
+            KeyUnavailable: neither ring opens one; nothing is destroyed then.
+        """
+        keks = await asyncio.to_thread(old.keks)
+        moved = 0
+        for kek in keks:
+            _, month, _ = kek_parts(kek)
+            new = await asyncio.to_thread(self._keyring.kek, self._tenant, month)
+            for row in await self._under(kek):
+                dek = await asyncio.to_thread(_opened, old, row)
+                if dek is None:  # taken over by a run that was cut short
+                    await asyncio.to_thread(self._keyring.unwrap, row.kek, row.wrapped)
+                    continue
+                again = await asyncio.to_thread(self._keyring.wrap, dek, new)
+                async with self._db.write() as tx:
+                    moved += await _replace(tx, row, new, again)
+        for kek in keks:
+            await asyncio.to_thread(old.destroy, kek)
+        return moved
+
     async def move_all(self, kek: str, month: str) -> int:
         """Wrap all that ``kek`` wraps with the newest key of ``month``; how many these were."""
         moved = 0
@@ -73,12 +98,7 @@ class Wrappings:
         moved = 0
         async with self._db.write() as tx:
             for row, again in zip(rows, wrapped, strict=True):
-                done = await tx.execute(
-                    update(t.parts)
-                    .where(t.parts.c.id == row.part, t.parts.c.wrapped_dek == row.wrapped)
-                    .values(kek_id=new, wrapped_dek=again)
-                )
-                moved += done.rowcount
+                moved += await _replace(tx, row, new, again)
         return moved
 
     async def destroy(self, kek: str) -> None:
@@ -104,7 +124,7 @@ class Wrappings:
     def _wrap_anew(self, rows: list[Wrapped], new: str) -> list[bytes]:
         return [self._keyring.wrap(self._keyring.unwrap(row.kek, row.wrapped), new) for row in rows]
 
-    async def _under(self, kek: str, limit: int) -> list[Wrapped]:
+    async def _under(self, kek: str, limit: int | None = None) -> list[Wrapped]:
         p = t.parts.c
         query = select(p.id, p.kek_id, p.wrapped_dek).where(
             p.kek_id == kek, p.wrapped_dek.is_not(None)
@@ -113,10 +133,23 @@ class Wrappings:
             return [Wrapped(*row) for row in (await c.execute(query.limit(limit))).all()]
 
 
+async def _replace(tx: Tx, row: Wrapped, kek: str, wrapped: bytes) -> int:
+    """Put another wrapping in a row's place: 1, or 0 when it has changed or was erased."""
+    done = await tx.execute(
+        update(t.parts)
+        .where(t.parts.c.id == row.part, t.parts.c.wrapped_dek == row.wrapped)
+        .values(kek_id=kek, wrapped_dek=wrapped)
+    )
+    return done.rowcount
+
+
 def opens(keyring: Keyring, wrapped: Wrapped) -> bool:
     """Whether the key can be had again: asked before a recording is begun under it."""
+    return _opened(keyring, wrapped) is not None
+
+
+def _opened(keyring: Keyring, wrapped: Wrapped) -> bytes | None:
     try:
-        keyring.unwrap(wrapped.kek, wrapped.wrapped)
+        return keyring.unwrap(wrapped.kek, wrapped.wrapped)
     except KeyUnavailable:
-        return False
-    return True
+        return None

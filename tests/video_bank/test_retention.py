@@ -19,9 +19,11 @@ from recordings import certificate
 from recordings.container import PartReader, Type
 from recordings.errors import Damaged, KeyUnavailable
 from recordings.keys import Trust
+from recordings.pkcs11 import Pkcs11Keyring
 from recordings.store import LocalStore
 from recordings.verify import verify_part
 from tests.recordings import media
+from tests.recordings.test_keyrings import MODULE, token
 from video_bank import retention
 from video_bank.accounts import Accounts, SignedIn
 from video_bank.archive import Archive
@@ -29,7 +31,7 @@ from video_bank.blobs import BlobMissing, LocalBlobs
 from video_bank.config import Config
 from video_bank.customers import Customers
 from video_bank.erasure import Erasure
-from video_bank.errors import Conflict, NotFound, UserError
+from video_bank.errors import Conflict, NotFound, OperatorError, UserError
 from video_bank.evidence import AUDIT, Timeline, verify_all
 from video_bank.holds import Holds
 from video_bank.keys import ACCOUNTS, CONFIG, ERASURE, HOLDS, PAGES, RETENTION
@@ -43,6 +45,8 @@ from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
 from video_bank.views import retention as views
 from video_bank.views.guard import errors, identify, permitted
+
+__all__ = ["token"]  # a fixture of theirs
 
 
 @dataclass
@@ -611,3 +615,31 @@ async def test_a_viewing_under_way_ends_with_the_erasure(bank: Bank) -> None:
         await replay.view(session, part, stream["stream"], records)
     assert (gone.value.code, gone.value.details["certificate"]) == ("recording_erased", made)
     assert await replay.streams(session, "viewing") == []
+
+
+async def test_a_bank_moves_its_keys_into_a_token(
+    bank: Bank, config: Config, token: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    customer = await bank.customer()
+    session, erased = await bank.session(customer, parts=2), await bank.session(customer)
+    await bank.erasure.erase(erased, "over", now=await bank.over(erased))
+    before = await bank.parts(session)
+    with pytest.raises(OperatorError):
+        await bank.retention.adopt("test")
+    arguments = ["--data", str(config.data), "--keyring", "pkcs11", "--pkcs11-token", "bank"]
+    arguments += ["--pkcs11-module", str(MODULE), "--pkcs11-pin-file", str(token / "pin")]
+    said = []
+    for _ in range(2):  # again, as after a crash: nothing is left to do
+        assert await asyncio.to_thread(retention.main, ["adopt", *arguments]) == 0
+        said.append(capsys.readouterr().out)
+    assert said == ["keys taken over: 2\n", "keys taken over: 0\n"]
+    assert bank.archive.keyring.keks() == []  # the file's
+    for part in before:
+        with pytest.raises(KeyUnavailable):
+            bank.archive.dek(part)
+    bank.archive.keyring = Pkcs11Keyring(MODULE, "bank", token / "pin")
+    after = await bank.parts(session)
+    assert [bank.read(part) > 0 for part in after] == [True, True]
+    assert (await bank.parts(erased))[0]["wrapped_dek"] is None
+    assert await bank.session(customer)  # new calls record with the token's keys
+    assert "keys_adopted" in await bank.told(AUDIT)
