@@ -4,7 +4,8 @@ Every chain (``session:<id>``, ``audit``) numbers its rows from 1 and each row's
 row before it, so a changed, deleted, inserted or reordered row is found and named.  What a chain
 alone cannot show is that its *end* was cut off or that all of it was written anew; for that its
 head is kept elsewhere too: a session's in the sealed recording, the audit log's in a file of
-heads (:func:`write_head`) that is to be shipped to another machine.
+heads (:func:`write_head`) that is to be shipped to another machine, and in the stamped heads of the
+log of seals.
 
 ``python -m video_bank.evidence verify --data DIR`` checks every chain and names the rows.
 """
@@ -223,6 +224,7 @@ async def verify_all(database: Database, heads: Sequence[Head] = ()) -> dict[str
 async def _main(arguments: Sequence[str]) -> int:
     from video_bank.bus import LocalBus
     from video_bank.config import Config
+    from video_bank.notary import anchors
 
     if not arguments or arguments[0] != "verify":
         print("usage: python -m video_bank.evidence verify [--data DIR]", file=sys.stderr)
@@ -233,7 +235,8 @@ async def _main(arguments: Sequence[str]) -> int:
         return 2
     database = Database(config.database_url, LocalBus())
     try:
-        verdicts = await verify_all(database, read_heads(config.data / "audit.heads"))
+        heads = [*read_heads(config.data / "audit.heads"), *await anchors(database)]
+        verdicts = await verify_all(database, heads)
     except SQLAlchemyError as error:
         print(f"the database cannot be read: {error}", file=sys.stderr)
         return 2
