@@ -1,8 +1,7 @@
 """One question a module; each prints one JSON line and answers 1 when a stated limit is broken.
 
     memory      what do the two processes keep?
-    recording   what does recording a session cost, by itself?
-    seal        how fast is a recording sealed, verified, read back?
+    recordings  how fast are they sealed, verified, opened; what does a running one cost?
     media       what does a forwarded call cost, recorded or not, beside another server's?
     setup       how long from accepting to the first picture?
     viewers     what does each further viewer of a call cost?

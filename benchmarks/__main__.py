@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-ALL = ("memory", "recording", "seal", "media", "setup", "viewers", "impaired", "leak")
+ALL = ("memory", "recordings", "media", "setup", "viewers", "impaired", "leak")
 
 
 def main() -> int:

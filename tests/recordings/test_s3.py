@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from recordings import PartReader, Status, WebmView, bucket, measure, recover, s3, verify_part
+from benchmarks.recordings import write
+from recordings import PartReader, Status, WebmView, bucket, recover, s3, verify_part
 from recordings.bucket import BucketError, Locked
 from recordings.keys import FileSigner
 from recordings.s3 import S3Store
@@ -413,7 +414,7 @@ def test_a_part_whose_copy_here_is_gone_opens_and_seeks(
     monkeypatch.setattr(bucket, "PIECE", 8 << 20)
     store = new_store(behind(proxy, new_bucket(server), server), tmp_path)
     signer, dek = FileSigner.load_or_create(tmp_path / "keys"), bytes(32)
-    measure._write(store.spool, NAME, signer, dek, 300, 4_000)
+    write(store.spool, NAME, signer, dek, 300, 4_000)
     store.move(NAME, Lock())
     assert not any(store.spool.directory.iterdir())
     proxy.seen.clear()
