@@ -204,26 +204,23 @@ class Port:
     def _open(self) -> None:
         if self._sockets:
             return
-        room = 0
-        try:
-            while room < BUFFER_BYTES and len(self._sockets) < SOCKETS:
-                one = self._bound()
-                self._sockets.append(one)
-                room += one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        except OSError:
-            self._shut()
-            raise
+        # The first one alone, so that a number somebody else has is refused.
+        self._sockets = [self._bound(shared=False)]
+        room = self._sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         if room < BUFFER_BYTES:
-            log.info("- %s: %d kB wait for media at most, see net.core.rmem_max", self, room >> 10)
+            count = min(SOCKETS, -(-BUFFER_BYTES // room))
+            log.info("- %s takes %d sockets, see net.core.rmem_max", self, count)
+            self._sockets.pop().close()
+            self._sockets = [self._bound(shared=True) for _ in range(count)]
         loop = asyncio.get_running_loop()
         for one in self._sockets:
             loop.add_reader(one.fileno(), self._readable)
 
-    def _bound(self) -> socket.socket:
+    def _bound(self, *, shared: bool) -> socket.socket:
         one = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            # Others of the same number share the load where one socket may not hold enough.
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, bool(self._sockets))
+            # The kernel divides browsers among sockets of one number.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
             if self._family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             for forced, asked in (
