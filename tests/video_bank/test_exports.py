@@ -10,15 +10,18 @@ import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, select, update
 
 from kyc.check import Finding, Verdict
 from recordings.timestamp import TestAuthority
 from tests.recordings.takes import take
+from video_bank.accounts import Accounts, Login
 from video_bank.archive import Archive
 from video_bank.attendance import Attendee, seat
 from video_bank.blobs import LocalBlobs
@@ -30,19 +33,26 @@ from video_bank.errors import Conflict, NotFound, TooMany
 from video_bank.evidence import AUDIT, Entry, Timeline, verify
 from video_bank.exports import WAITING, Exports
 from video_bank.findings import Findings
+from video_bank.keys import ACCOUNTS, CONFIG, EXPORTS, REVIEWS
+from video_bank.logins import cookie_name
 from video_bank.notary import Notary
 from video_bank.pages import Pages
+from video_bank.reviews import Reviews
 from video_bank.running import Running
 from video_bank.secrets import Secrets
 from video_bank.sessions import Sessions
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
+from video_bank.views import exports as views
+from video_bank.views.guard import errors, identify, permitted
+
+from .conftest import PASSWORD
 
 REASON = "法院调取 2026-118"
 
 
 class Office:
-    """A bank with one sealed session of two seconds."""
+    """A bank with one sealed session of a second and a half."""
 
     def __init__(
         self, config: Config, db: Database, secrets: Secrets, customers: Customers
@@ -120,9 +130,9 @@ class Office:
         for label in ("customer", "teller"):
             recorder.stream(label)
         for number, start_us in ((1, 0), (2, 400_000)):
-            for p in take(2.0, 1.0, start_us=start_us):
+            for p in take(1.0, 0.5, start_us=start_us):
                 recorder.frame(number, p.kind, p.time_us, p.data, p.keyframe)
-        recorder.event(1_000_000, {"kind": "accepted", "actor": "server", "data": {}})
+        recorder.event(800_000, {"kind": "accepted", "actor": "server", "data": {}})
         finding = Finding("liveness", Verdict.PASSED, "passed", media_time_us=900_000)
         await self.findings.record(session, finding, 1)
         await self.sessions.end(session, f"staff:{teller}", "teller_ended")
@@ -241,7 +251,7 @@ async def test_a_bundle_that_anybody_can_verify(
         assert told in report, told
     assert "<script" not in report and "http://" not in report and "https://" not in report
     with av.open(str(directory / "video.mp4")) as film:
-        assert film.duration is not None and abs(film.duration / 1e6 - 2.4) < 0.1
+        assert film.duration is not None and abs(film.duration / 1e6 - 1.4) < 0.1
 
     part = directory / "parts" / "001.vbr"
     data = bytearray(part.read_bytes())
@@ -282,18 +292,21 @@ async def test_stopped_it_leaves_nothing(office: Office, exports: Exports) -> No
         await exports.fetch(made, reviewer)
 
 
-async def test_removed_and_expired(office: Office, exports: Exports) -> None:
-    reviewer = await office.staff("赵敏", "reviewer")
+async def test_after_its_hours_the_file_goes(office: Office) -> None:
+    exports, reviewer = office.exports(hours=24), await office.staff("赵敏", "reviewer")
     made = await exports.ask("V-1", office.session, reviewer, REASON)
-    assert (await ended(exports, made, reviewer))["until"]
-    path, _ = await exports.fetch(made, reviewer)
-    async with office.db.write() as tx:
-        long_ago = now_us() - 25 * 3_600_000_000
-        await tx.execute(update(t.exports).values(ended_at=long_ago))
-    await exports._expire()
-    assert not path.exists()
-    state = await exports.state(made, reviewer)
-    assert (state["state"], state["until"]) == ("done", None)
+    path = office.spool / f"{made}.zip"
+    path.parent.mkdir()
+    path.write_bytes(b"zip")
+    for hours, stays in ((23, True), (25, False)):
+        ended_at = now_us() - hours * 3_600_000_000
+        async with office.db.write() as tx:
+            done = {"state": "done", "path": str(path), "ended_at": ended_at}
+            await tx.execute(update(t.exports).values(**done))
+        await exports._expire()
+        assert path.exists() is stays
+        state = await exports.state(made, reviewer)
+        assert state["state"] == "done" and (state["until"] is not None) is stays
     with pytest.raises(NotFound):
         await exports.fetch(made, reviewer)
 
@@ -405,3 +418,67 @@ async def test_another_guest_has_no_name_that_is_not_certain(office: Office) -> 
     assert names["customer"] == "客户 Customer · 张三"
     assert names["teller screen"] == "柜员的屏幕 Teller's screen · 王芳"
     assert names["co_customer 2"] == "共同借款人 Second borrower 2"
+
+
+class Desk:
+    """Stands for the reviews: one viewing, of one reviewer."""
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+
+    async def viewing(self, viewing: str, login: Login) -> str:
+        if viewing != "V-1":
+            raise NotFound("viewing_over")
+        return self._session
+
+
+@pytest.fixture
+async def client(
+    config: Config, accounts: Accounts, office: Office, exports: Exports
+) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    app = web.Application(middlewares=[errors, identify])
+    app[CONFIG], app[ACCOUNTS], app[EXPORTS] = config, accounts, exports
+    app[REVIEWS] = cast(Reviews, Desk(office.session))
+    for route in views.routes:
+        app.router.add_route(route.method, route.path, permitted(route))
+    async with TestClient(TestServer(app)) as opened:
+        yield opened
+
+
+async def test_over_http(
+    office: Office,
+    accounts: Accounts,
+    client: TestClient[web.Request, web.Application],
+) -> None:
+    await accounts.staff.create("zhao", "赵敏", "reviewer", by="test", password=PASSWORD)
+    login = await accounts.sign_in("zhao", PASSWORD, None, "192.0.2.1")
+    cookie = f"{cookie_name(office.config)}={login.cookie}"
+    token = {"Origin": "http://localhost:8080", "X-CSRF-Token": login.login.csrf, "Cookie": cookie}
+
+    async def call(method: str, path: str, **data: str) -> tuple[int, Any]:
+        body = data if method == "POST" else None
+        async with client.request(method, path, json=body, headers=token) as answer:
+            return answer.status, await answer.json()
+
+    at = "/api/viewings/V-1/exports"
+    assert await call("GET", at) == (200, {"export": None})
+    assert (await call("POST", at, reason="x"))[0] == 400
+    assert (await call("POST", "/api/viewings/V-2/exports", reason=REASON))[0] == 404
+    status, reply = await call("POST", at, reason=REASON)
+    assert status == 201
+    mine = f"/api/exports/{reply['id']}"
+    assert (await call("GET", f"{mine}/file"))[0] == 404
+    assert (await call("GET", at))[1]["export"]["id"] == reply["id"]
+    async with asyncio.timeout(60):
+        while (state := (await call("GET", mine))[1])["state"] != "done":
+            assert state["failure"] is None
+            await asyncio.sleep(0.05)
+    async with client.get(f"{mine}/file", headers=token) as answer:
+        assert answer.content_type == "application/zip"
+        named = f'attachment; filename="session-{office.session}.zip"'
+        assert answer.headers["Content-Disposition"] == named
+        assert hashlib.sha256(await answer.read()).hexdigest() == state["sha256"]
+    assert (await call("GET", "/api/exports/nobodys"))[0] == 404
+    assert (await call("DELETE", mine))[0] == 200
+    assert (await call("GET", f"{mine}/file"))[0] == 404
+    assert (await call("GET", mine))[1]["until"] is None
