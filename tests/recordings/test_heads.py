@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recordings.errors import Damaged
@@ -97,6 +97,7 @@ def test_too_long() -> None:
         read_head(NOTE + "— x AAAA\n" * LIMIT, [PUBLIC])
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(NOTE) - 1), st.characters())
 def test_no_character_can_be_changed(place: int, character: str) -> None:
     changed = NOTE[:place] + character + NOTE[place + 1 :]
@@ -105,6 +106,7 @@ def test_no_character_can_be_changed(place: int, character: str) -> None:
             read_head(changed, [PUBLIC])
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_refused_and_nothing_worse(text: str) -> None:
     for note in (text, f"{HEAD.origin}\n5\n{ROOT}\n\n{text}", f"{NOTE}{text}x"):

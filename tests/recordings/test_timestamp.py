@@ -147,7 +147,7 @@ def answer(openssl: OpensslAuthority) -> bytes:
     return openssl.reply(request(DIGEST, 7))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_no_change_of_a_bit_makes_another_stamp(
     openssl: OpensslAuthority, answer: bytes, data: st.DataObject
@@ -164,6 +164,7 @@ def test_no_change_of_a_bit_makes_another_stamp(
     assert found == honest
 
 
+@settings(deadline=None)
 @given(junk=st.binary(max_size=300))
 def test_any_bytes_are_refused_and_nothing_worse(openssl: OpensslAuthority, junk: bytes) -> None:
     with pytest.raises(NotStamped):

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recordings import tree
@@ -51,6 +51,7 @@ def test_the_published_roots() -> None:
         assert tree.root(hashes[:size]).hex() == naive(EIGHT[:size]).hex() == expected
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_every_leaf_is_shown_to_be_in_its_tree(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
@@ -61,6 +62,7 @@ def test_every_leaf_is_shown_to_be_in_its_tree(size: int, data: st.DataObject) -
     assert len(proof) <= (size - 1).bit_length()
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_an_inclusion_proof_shows_nothing_else(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
@@ -81,6 +83,7 @@ def test_an_inclusion_proof_shows_nothing_else(size: int, data: st.DataObject) -
         assert not tree.verify_inclusion(leaf, index, size, short, root)
 
 
+@settings(deadline=None)
 @given(sizes, st.data())
 def test_a_tree_that_only_grew_is_shown_to_have(size: int, data: st.DataObject) -> None:
     first = data.draw(st.integers(1, size))
@@ -95,6 +98,7 @@ def test_a_tree_that_only_grew_is_shown_to_have(size: int, data: st.DataObject) 
         assert not tree.verify_consistency(first, size, earlier, later, proof[:-1])
 
 
+@settings(deadline=None)
 @given(st.integers(2, 70), st.data())
 def test_a_tree_whose_past_was_changed_is_not_consistent(size: int, data: st.DataObject) -> None:
     first = data.draw(st.integers(1, size - 1))
@@ -106,6 +110,7 @@ def test_a_tree_whose_past_was_changed_is_not_consistent(size: int, data: st.Dat
     assert not tree.verify_consistency(first, size, tree.root(before), tree.root(after), proof)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=12), st.integers(-3, 90), st.integers(-3, 90))
 def test_what_comes_from_outside_never_breaks_it(
     proof: list[bytes], index: int, size: int
