@@ -1,22 +1,5 @@
-"""Canonical JSON and signed texts, as the verifier has them (FORMAT.md)."""
+"""Canonical JSON, as everything signed beside a part is written (FORMAT.md, Terminology)."""
 
-from .verify_recording import (
-    SUITES,
-    canonical,
-    compact,
-    parse_canonical,
-    preamble_text,
-    record_text,
-)
+from .verify_recording import canonical, compact, parse_canonical
 
-__all__ = [
-    "canonical",
-    "compact",
-    "digest",
-    "leaf",
-    "parse_canonical",
-    "preamble_text",
-    "record_text",
-]
-
-digest, leaf = SUITES[1].digest, SUITES[1].leaf
+__all__ = ["canonical", "compact", "parse_canonical"]

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from .errors import KeyUnavailable
 from .suites import DEK
-from .verify_recording import TAG as TAG
 from .verify_recording import Trust as Trust
 from .verify_recording import key_id
 

@@ -417,7 +417,7 @@ class Record(NamedTuple):
     """Of the header in the file."""
 
     @classmethod
-    def unpack(cls, header: bytes | memoryview, offset: int) -> Record:
+    def unpack(cls, header: bytes | bytearray | memoryview, offset: int) -> Record:
         """From the first 24 bytes of a record; `Damaged` if no writer makes such a header."""
         length, type, flags, stream, sequence, time_us = _RECORD.unpack_from(header)
         record = cls(length, type, flags, stream, sequence, time_us, offset)
