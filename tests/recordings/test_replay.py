@@ -10,11 +10,12 @@ import av
 import pytest
 
 from recordings import Damaged, PartReader, WebmView, streams
-from recordings.container import Flag, PartWriter, Type
+from recordings.container import Flag, PartWriter, Record, Type
 from recordings.matroska import Muxer
+from recordings.replay import Event, SignedReader, loudness
 
 from . import media
-from .parts import DEK, SIGNER, MemorySink, MemorySource, Wall, header, layout
+from .parts import DEK, SIGNER, STRANGER, MemorySink, MemorySource, Wall, header, layout, sealed
 
 SECONDS = 8
 
@@ -199,3 +200,74 @@ def test_damage_is_an_error_and_not_a_picture(two: bytes) -> None:
 def test_streams_that_are_not_there(two: bytes, wrong: Callable[[bytes], WebmView]) -> None:
     with pytest.raises(KeyError):
         wrong(two)
+
+
+# -- what is signed of a part that is being written -------------------------------------------
+
+
+def running(data: bytes | bytearray) -> SignedReader:
+    return SignedReader(MemorySource(data), DEK, SIGNER.trust())
+
+
+def opened(reader: SignedReader) -> list[int]:
+    """Numbers of the records that are given out, all of them opened."""
+    records = [*reader.select(Type.DATA), *reader.select(Type.EVENT)]
+    for record in records:
+        reader.open(record)
+    return sorted(record.sequence for record in records)
+
+
+def test_of_a_running_part_what_is_signed_is_given_out_as_it_grows() -> None:
+    whole = sealed(records=12, every=4, finish=False)
+    records = layout(whole)
+    kinds = [record.type for record in records]
+    first, second = (n for n, kind in enumerate(kinds[:12]) if kind == Type.CHECKPOINT)
+    data = bytearray(whole[: records[first + 3].offset])
+    reader = running(data)
+    assert opened(reader) == list(range(first)) and reader.signed == first
+    unsigned = Record.unpack(bytes(data)[records[first + 1].offset :][:24], records[first + 1].offset)
+    with pytest.raises(Damaged, match="not_signed_yet"):
+        reader.open(unsigned)
+    data += whole[len(data) :]
+    assert opened(reader) == list(range(first)), "as it was until it is told to look"
+    reader.grow()
+    assert second in range(reader.signed + 1)
+    assert opened(reader) == [n for n in range(reader.signed) if kinds[n] != Type.CHECKPOINT]
+    assert reader.signed_us == 1_100_000
+
+
+def test_what_the_writer_did_not_sign_does_not_exist_for_a_viewer() -> None:
+    whole = sealed(records=12, every=4, finish=False)
+    records = layout(whole)
+    with pytest.raises(Damaged, match="preamble_signature_wrong"):
+        SignedReader(MemorySource(whole), DEK, STRANGER.trust())
+    # One bit of a record, of a checkpoint's list, of its signature.
+    checkpoint = next(record for record in records if record.type == Type.CHECKPOINT)
+    for at, reason in (
+        (records[1].end - 1, "record_altered"),
+        (checkpoint.offset + 24 + 50, "signature_wrong"),
+        (checkpoint.end - 1, "signature_wrong"),
+    ):
+        data = bytearray(whole)
+        data[at] ^= 1
+        reader = running(data)
+        with pytest.raises(Damaged, match=reason):
+            reader.open(reader[1])
+        last = max(record.sequence for record in reader.select(Type.DATA))
+        reader.open(reader[last])  # what others vouch for is not lost with it
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"stream": 1, "from_us": 0, "step_ms": 200, "values": [128]},
+        {"stream": -1, "from_us": 0, "step_ms": 200, "values": []},
+        {"stream": 1, "from_us": True, "step_ms": 200, "values": [1]},
+        {"stream": 1, "from_us": 0, "step_ms": 200, "values": "loud"},
+        {},
+    ],
+)
+def test_loudness_that_no_recorder_writes_is_refused(body: dict[str, object]) -> None:
+    with pytest.raises(Damaged, match="record_malformed"):
+        loudness(Event(1, 0, {"kind": "levels", **body}))
+    assert loudness(Event(1, 0, {"kind": "chat", **body})) is None
