@@ -76,7 +76,8 @@ class RetentionDesk extends Live {
     const acts = el("div", { class: "row" })
     const name = { "aria-label": `${t("retention.erase")} ${one.session}` }
     if (!one.hold && (due || this.#early)) acts.append(el("button", { type: "button", class: "button small danger", onclick: () => this.#erase(one, !due), ...name }, t("retention.erase")))
-    if (!one.hold) acts.append(el("button", { type: "button", class: "button small", onclick: () => this.#fillHold(one.session), "aria-label": `${t("retention.place")} ${one.session}` }, t("retention.place")))
+    if (one.hold) acts.append(this.#lifting(one.hold, one.session))
+    else acts.append(el("button", { type: "button", class: "button small", onclick: () => this.#fillHold(one.session), "aria-label": `${t("retention.place")} ${one.session}` }, t("retention.place")))
     return cells(
       ["session", el("code", { class: "session" }, one.session)],
       ["class", pick(this.#classes.get(one.class)?.name) || one.class],
@@ -89,8 +90,16 @@ class RetentionDesk extends Live {
 
   /** @param {any} one */
   #hold({ id, session, reason, by, at }) {
-    const lift = el("button", { type: "button", class: "button small", onclick: () => this.#lift(id, session), "aria-label": `${t("retention.lift")} ${session}` }, t("retention.lift"))
-    return cells(["session", el("code", { class: "session" }, session)], ["reason", reason], ["by", by], ["at", el("time", {}, when(at))], ["acts", lift])
+    return cells(["session", el("code", { class: "session" }, session)], ["reason", reason], ["by", by], ["at", el("time", {}, when(at))], ["acts", this.#lifting(id, session)])
+  }
+
+  /**
+   * @param {string} hold
+   * @param {string} session
+   */
+  #lifting(hold, session) {
+    const lift = () => this.#lift(hold, session)
+    return el("button", { type: "button", class: "button small", onclick: lift, "aria-label": `${t("retention.lift")} ${session}` }, t("retention.lift"))
   }
 
   /** @param {string} session */
