@@ -30,6 +30,8 @@ const LOOK_MS = 1000
 const LEFT = 4
 /** ... and not more often than this, in milliseconds; while nothing plays, not more often than that. */
 const [AGAIN, CALM] = [2500, 10_000]
+/** Loudness is written down in pieces of so many microseconds. */
+const HEARD_US = 10e6
 /** Behind the newest second of a running call when one goes to it, in microseconds. */
 const BEHIND = 5e6
 
@@ -41,6 +43,7 @@ export class SessionReplay extends Live {
   /** @type {import("./waveform.js").Piece[]} */
   #levels = []
   #answeredAt = 0
+  #heard = 0
   #renewing = false
   #drawn = 0
 
@@ -140,6 +143,7 @@ export class SessionReplay extends Live {
     const levels = await attempt(get(`/api/viewings/${this.viewing.viewing}/levels`))
     if (!levels || signal.aborted) return
     this.#levels = levels
+    this.#heard = this.#sync?.duration ?? 0
     this.#draw(signal)
   }
 
@@ -179,7 +183,7 @@ export class SessionReplay extends Live {
     find("[data-part=length]", this).textContent = clock(sync.duration / 1e6)
     if (sync.duration - this.#drawn > 1e6 || !live) this.#draw(signal)
     if (!live) this.#tellEnd()
-    this.#listen(signal)
+    if (!live || sync.duration - this.#heard > HEARD_US) this.#listen(signal)
   }
 
   #goLive() {
