@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import sys
 import threading
@@ -131,7 +130,7 @@ class Server:
 
     async def _figures(self, request: web.Request) -> web.StreamResponse:
         if "collect" in request.query:
-            gc.collect()
+            collector.give_back()
         recorders = [
             thread.native_id for thread in threading.enumerate() if "recorder" in thread.name
         ]
