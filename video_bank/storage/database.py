@@ -154,6 +154,7 @@ def _sqlite_engine(
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000}")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")  # a committed decision survives a power cut
+        cursor.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten in the file
         cursor.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
         cursor.execute(f"PRAGMA query_only = {'ON' if query_only else 'OFF'}")
         cursor.close()
