@@ -1603,12 +1603,12 @@ def run(options: argparse.Namespace) -> int:
         _print_json(verdicts, reports, bundles)
     else:
         for verdict in verdicts:
-            _say(_line(verdict))
+            say(_line(verdict))
         for report in reports:
-            _say(_chain_line(report))
+            say(_chain_line(report))
         for bundle in bundles:
             for line in _bundle_lines(bundle):
-                _say(line)
+                say(line)
     sound = [one.ok for one in verdicts] + [one.ok for one in reports]
     sound += [one.ok for one in bundles]
     return OK if all(sound) else NOT_OK
@@ -1644,7 +1644,7 @@ def _print_json(
     print(json.dumps(shown, ensure_ascii=False, indent=1))
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     """Print it; what a file says of itself must not steer the terminal."""
     print("".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in line))
 

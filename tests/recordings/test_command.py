@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from recordings import recover
 from recordings.__main__ import main
 
-from .parts import SIGNER, STRANGER, layout, sealed
+from .mutations import Spoiler
+from .parts import SIGNER, STRANGER, MemoryStore, Wall, layout, sealed
 from .test_verify import linked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,16 +80,44 @@ def test_wrong_use(tmp_path: Path, trust: str, capsys: pytest.CaptureFixture[str
     capsys.readouterr()
 
 
-def test_inspect_needs_no_key(
-    tmp_path: Path, trust: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_inspect_needs_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     part = put(tmp_path / "1.vbr", sealed(signer=STRANGER))
     assert main(["inspect", part, "--records"]) == 0
     out = capsys.readouterr().out
-    assert '"session": "S-1"' in out and "ends with FINAL" in out and "CHECKPOINT" in out
+    lines = [line.split() for line in out.splitlines()]
+    assert ["session", "S-1"] in lines and ["previous", "none"] in lines
+    assert "1: AES-256-GCM, SHA-256, Ed25519" in out and "ends with FINAL: finished (0)" in out
+    # Every record has its line, and the sums are theirs.
+    listed = [line for line in lines if line and line[0].isdigit()]
+    assert len(listed) == len(layout(sealed())) == 18
+    assert "CHECKPOINT over 4 records" in out
+    assert "signatures    4, at most 0.400 s of media and 5 records apart" in out
     assert main(["inspect", put(tmp_path / "x", b"no part")]) == 1
     assert main(["inspect", put(tmp_path / "y", sealed()[:-30])]) == 0
-    assert "has no FINAL, 140 bytes behind" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "has no FINAL" in out and "140 bytes behind the last whole record" in out
+
+
+def test_inspect_shows_the_closing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = MemoryStore(p=sealed(finish=False)[:-3])
+    recover(store, "p", SIGNER, SIGNER.trust(), cause="power loss", by="start-up", wall=Wall())
+    part = put(tmp_path / "1.vbr", bytes(store.parts["p"]))
+    (tmp_path / "1.vbr.close").write_bytes(store.parts["p.close"])
+    assert main(["inspect", part]) == 0
+    assert "power loss; by start-up" in capsys.readouterr().out
+    (tmp_path / "1.vbr.close").write_bytes(b"VBRC")
+    assert main(["inspect", part]) == 0
+    assert "is none" in capsys.readouterr().out
+
+
+def test_inspect_stands_whatever_is_in_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoiler = Spoiler(sealed(), sealed(part_id="e" * 32), Random(5))
+    for _ in range(200):
+        part = put(tmp_path / "1.vbr", spoiler.spoil().data)
+        assert main(["inspect", part, "--records"]) in (0, 1)
+    capsys.readouterr()
 
 
 def test_as_a_program(tmp_path: Path, trust: str) -> None:
