@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.client import Client
 from benchmarks.clip import fill, pieces
 from recordings import LocalStore, PartReader, WebmView
+from signaling.rate import START_BPS
 from signaling.rtcp import Block
 
 FPS = 25
@@ -30,6 +31,8 @@ LADDER = (
 "Rates of the encoder with their pictures, as a browser shrinks pictures on a narrow line."
 CLIMB_S = 2.0
 "So long the line must allow a higher rate before it is taken."
+OPENING_S = 2.0
+"So long browsers take a higher rate at once, unless something was lost."
 BITS = 12
 BEEP_S, BEEP_HERTZ = 0.06, 1000
 _SOUND_SAMPLES = 960
@@ -44,10 +47,13 @@ class Robot:
         "Sent so far."
         self.late_s = 0.0
         "How far behind its time the microphone was at worst: the machine was busy."
-        self.rate_bps = LADDER[-1][0]
+        self.rate_bps = max(rate for rate, _, _ in LADDER if rate <= START_BPS)
+        "The answer asks browsers to start so (x-google-start-bitrate)."
         self._remb_bps = float(LADDER[-1][0])
         self._loss_bps = float(LADDER[-1][0])
         self._allowed_since = 0.0
+        self._lossless = True
+        self._start = 0.0
         self._encoder: av.VideoCodecContext | None = None
         self._key_frame = True
         client.on_key_frame_wanted = self._want_key_frame
@@ -65,6 +71,7 @@ class Robot:
         if block.ssrc != self.client.video.ssrc:
             return
         loss = block.fraction_lost / 256
+        self._lossless = self._lossless and not loss
         if loss > 0.10:
             self._loss_bps = max(50_000.0, self._loss_bps * (1 - 0.5 * loss))
         elif loss < 0.02:
@@ -72,7 +79,7 @@ class Robot:
 
     async def run(self) -> None:
         """Both at once."""
-        start = time.monotonic()
+        start = self._start = time.monotonic()
         await asyncio.gather(self._see(start), self._speak(start), self._drain())
 
     async def _drain(self) -> None:
@@ -116,7 +123,8 @@ class Robot:
         fitting = [rate for rate, _, _ in LADDER if rate <= allowed] or [LADDER[0][0]]
         if fitting[-1] <= self.rate_bps:
             self._allowed_since = now
-        if fitting[-1] < self.rate_bps or now - self._allowed_since > CLIMB_S:
+        opening = self._lossless and now - self._start < OPENING_S
+        if fitting[-1] < self.rate_bps or opening or now - self._allowed_since > CLIMB_S:
             if fitting[-1] != self.rate_bps:
                 self._encoder = None
             self.rate_bps = fitting[-1]

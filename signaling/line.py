@@ -13,12 +13,14 @@ THIN_BPS = 250_000
 "Where to begin again on a line that lost most of a burst: a small picture fits in."
 BURST_LOSS = 0.15
 "This share of lost packets within a moment is no chance: the line is too narrow."
+DENSE_LOSS = 0.4
+"Nor is this share of what was sent in a row, even if it was asked for only once."
 BURST_S = 0.25
 BURST_PACKETS = 8
 CUT_EVERY_S = 0.9
 "Let a cut show its effect before the next."
-SETTLE_S = 1.4
-"Reports that come sooner after a cut still tell of the time before it."
+SETTLE_S, CHOKED_S = 1.4, 3.2
+"Reports that come sooner after a cut still tell of the time before it; longer after a pause."
 QUEUE_S = 0.12
 "A round trip this much above the shortest means that a queue builds up."
 LATE_S = 0.03
@@ -26,6 +28,7 @@ DOUBTFUL_BPS = 600_000
 "Jitter makes browsers estimate too little: nothing below this is believed without other signs."
 STALE_S = 0.8
 "Video waiting longer than this for the line is skipped up to the next key frame."
+DRAIN_S = 0.3
 PACKET_BYTES = 1150
 
 
@@ -46,6 +49,8 @@ class Line:
         self._loss = 0.0
         self._own_loss = 0.0
         "What is lost whatever we do."
+        self._source_loss = 0.0
+        "What gets lost before it reaches us."
         self._samples: list[float] = []
         "Shares lost, heard of since the last update."
         self._sensed = 0
@@ -54,13 +59,14 @@ class Line:
         self._failed_bps = inf
         "Where it last proved too narrow."
         self._grown = False
-        self._cut_at = -inf
+        self.cut_at = self._settled_at = -inf
+        "The last cut; when its effect stands in reports."
         self._at: float | None = None
         self._missed: dict[tuple[int, int], float] = {}
-        self._asked = self._count = 0
-        "Packets ever asked for, and those of them that count as missed."
-        self._window: list[tuple[float, int, int, int]] = []
-        "The last two moments: when each began, bytes sent, packets asked for and missed before."
+        self._count = 0
+        "Packets that count as missed."
+        self._window: list[tuple[float, int, int]] = []
+        "The last two moments: when each began, bytes sent and packets missed before."
         self._rates = [0.0]
         "Sent in the last updates."
         self._before = (0, 0)
@@ -70,9 +76,10 @@ class Line:
         """The browser's estimate."""
         self._remb_bps = bps
 
-    def reported(self, loss: float) -> None:
-        """A report on a stream came."""
-        self._samples.append(loss)
+    def reported(self, loss: float, source_loss: float = 0.0) -> None:
+        """A report on a stream came; what its source has lost lately stands in it too."""
+        self._source_loss = max(source_loss, 0.85 * self._source_loss)
+        self._samples.append(max(0.0, loss - 1.5 * self._source_loss))
 
     def took(self, round_trip_s: float) -> None:
         """There and back took so long: above the shortest, packets stand in a queue."""
@@ -83,24 +90,30 @@ class Line:
 
         `sent` is the running total of bytes sent, without what was sent again.
         """
-        if not self._window or now - self._window[-1][0] > BURST_S:
+        if not self._window:  # what is missed now was sent before
+            began = now - BURST_S if self._at is None else min(self._at, now - BURST_S)
+            self._window = [(began, self._before[0], 0)]
+        if now - self._window[-1][0] > BURST_S:
             self._forget(now)
-            self._window = [*self._window[-1:], (now, sent, self._asked, self._count)]
-        for sequence in sequences:
-            self._ask((ssrc, sequence), now)
-        began, octets, asked, count = self._window[0]
+            self._window = [*self._window[-1:], (now, sent, self._count)]
+        asked = [sequence for sequence in sequences if self._ask((ssrc, sequence), now)]
+        began, octets, count = self._window[0]
         packets = max(1.0, (sent - octets) / PACKET_BYTES)
         lost = self._count - count
-        if self._asked - asked > max(BURST_PACKETS, packets / 2):
-            return self._cut(now, min(THIN_BPS, self.bps))
+        rate = max(*self._rates, (sent - octets) * 8 / max(BURST_S, now - began))
+        share = _density(asked)
+        if len(asked) > BURST_PACKETS and share > DENSE_LOSS + self._source_loss:
+            carried = max(THIN_BPS, rate * (1 - share))
+            if self._remb_bps is not None and self._remb_bps < 0.9 * rate:
+                carried = max(carried, 0.85 * self._remb_bps)
+            return self._cut(now, min(self.bps, carried), CHOKED_S)
         share = min(1.0, lost / packets)
         if lost < BURST_PACKETS or share < BURST_LOSS + self._own_loss:
             return False
-        rate = max(*self._rates, (sent - octets) * 8 / max(BURST_S, now - began))
-        return self._cut(now, min(self.bps, rate) * (1 - share))
+        return self._cut(now, min(self.bps, rate) * (1 - share), CHOKED_S)
 
-    def _ask(self, name: tuple[int, int], now: float) -> None:
-        """A packet is asked for: it counts when that happens again, and once.
+    def _ask(self, name: tuple[int, int], now: float) -> bool:
+        """A packet is asked for, for the first time if true: it counts when that happens again.
 
         The first time it may only be late, for packets overtake each other on the way.
         """
@@ -108,10 +121,11 @@ class Line:
         if first is None:
             if len(self._missed) < 4000:
                 self._missed[name] = now
-                self._asked += 1
+                return True
         elif now - first > LATE_S and first >= 0:
             self._missed[name] = -now
             self._count += 1
+        return False
 
     def _forget(self, now: float) -> None:
         for name, when in list(self._missed.items()):
@@ -142,7 +156,7 @@ class Line:
         samples, self._samples = self._samples, []
         if packets >= 10:
             samples.append(min(1.0, missed / packets))
-        if samples and now - self._cut_at > SETTLE_S:
+        if samples and now > self._settled_at:
             self._loss += (max(samples) - self._loss) / 2
             self._sensed += 1
 
@@ -181,21 +195,26 @@ class Line:
         if self._troubled:
             return
         growth = 1.08
-        if self.bps > 1.2 * self._failed_bps:
+        if sent_bps < 0.75 * self.bps:
+            growth = 1.0  # nothing shows that it would carry more
+        elif self.bps > 1.2 * self._failed_bps:
             self._failed_bps = inf
-        elif self.bps > 0.8 * self._failed_bps or sent_bps < 0.6 * self.bps:
-            growth = 1.01
+        elif self.bps > 0.8 * self._failed_bps and (self._remb_bps or 0) < 1.3 * sent_bps:
+            growth = 1.02
         self.bps *= growth**passed
         self._grown = self._grown or self._sensed >= 3
         if self.bps > max(CEILING_BPS, 3 * sent_bps):
             self.bps = inf
 
-    def _cut(self, now: float, bps: float) -> bool:
-        if now - self._cut_at < CUT_EVERY_S or bps >= self.bps:
+    def _cut(self, now: float, bps: float, settle_s: float = SETTLE_S) -> bool:
+        if now - self.cut_at < CUT_EVERY_S or bps >= self.bps:
             return False
         if self._grown:
             self._failed_bps = self.bps
-        self._cut_at = now
+        elif settle_s == CHOKED_S:
+            self._failed_bps = 1.25 * bps  # what it carried of a burst
+        self.cut_at = now
+        self._settled_at = now + settle_s
         self._loss, self._sensed, self._grown = self._own_loss, 0, False
         self.bps = max(LINE_FLOOR_BPS, bps)
         return True
@@ -205,6 +224,14 @@ class Line:
         if self.bps == inf:
             return inf
         return max(0.0, 0.95 * self.bps - sound_bps) / max(1, videos)
+
+
+def _density(sequences: list[int]) -> float:
+    """The share these are of all numbers from the first to the last of them."""
+    if not sequences:
+        return 0.0
+    steps = [(one - sequences[0] + 0x8000) & 0xFFFF for one in sequences]
+    return len(sequences) / (max(steps) - min(steps) + 1)
 
 
 class Pacer:
@@ -219,8 +246,8 @@ class Pacer:
         self.skipping = False
         "Packets are thrown away until a key frame comes."
         self._queue: list[Packet] = []
-        self._credit = 0.0
-        "Bytes that may go now."
+        self._credit = -DRAIN_S * bps / 8
+        "Bytes that may go now. What showed the line to be narrow stands in its queue."
         self._at = now
 
     def __len__(self) -> int:
@@ -252,9 +279,12 @@ class Pacer:
         del self._queue[:sent]
 
     def spend(self, size: int, now: float) -> bool:
-        """Take room for a packet that goes past the queue; false if there is none."""
+        """Take room for a packet that goes past the queue; false if there is none.
+
+        Nor is there while a key frame is waited for: nothing before it is of use any more.
+        """
         self._earn(now)
-        if self._credit <= 0:
+        if self.skipping or self._credit <= 0:
             return False
         self._credit -= size
         return True

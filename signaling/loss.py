@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signaling.rate import QUEUE_HIGH_S, Backlog
 from signaling.rtp import Packet, sequence_delta
 
 MISSING_LIMIT = 256
@@ -25,6 +26,8 @@ class LossBook:
         self._received = 0
         self._jitter = 0.0
         self._transit: float | None = None
+        self.backlog = Backlog()
+        "How long packets queue on the way in."
         self._prior = (0, 0)
         self.missing: dict[int, tuple[float, int]] = {}
         "Sequence number -> (earliest time to ask, times asked)."
@@ -50,6 +53,8 @@ class LossBook:
             self._base = self._highest = sequence
             self.expected = (sequence + 1) & 0xFFFF
             self._received = 1
+            # often the only one that has not queued behind the first picture
+            self.backlog.add(packet.arrival - packet.timestamp / self._rate, packet.arrival)
             return True
         self._highest, self._received, self.run = self.highest, self.received, 0
         step = sequence_delta(sequence, self._highest & 0xFFFF)
@@ -70,6 +75,7 @@ class LossBook:
             if difference < 10 * self._rate:
                 self._jitter += (difference - self._jitter) / 16
         self._transit = transit
+        self.backlog.add(transit / self._rate, packet.arrival)
 
     def _note_gap(self, step: int, now: float) -> None:
         if step > MISSING_LIMIT:
@@ -81,8 +87,15 @@ class LossBook:
             del self.missing[next(iter(self.missing))]
 
     def due(self, now: float, again_s: float) -> list[int]:
-        """Missing numbers to ask for now; each again after `again_s`, NACK_TRIES times."""
-        asked = []
+        """Missing numbers to ask for now; each again after `again_s`, NACK_TRIES times.
+
+        None while packets queue on the way in: what comes again would stand before the sound.
+        """
+        asked: list[int] = []
+        if self.backlog.seconds > QUEUE_HIGH_S:
+            if self.backlog.seconds > 2 * QUEUE_HIGH_S:
+                self.missing.clear()
+            return asked
         for sequence, (when, tries) in list(self.missing.items()):
             if tries >= NACK_TRIES:
                 del self.missing[sequence]

@@ -19,6 +19,7 @@ from signaling.forward import ForwardingConnection, name_streams
 from signaling.frames import SenderClock
 from signaling.port import Port
 from signaling.presence import Kind, Track
+from signaling.rate import OPENING_S, QUEUE_LOW_S
 from signaling.sdp import OfferRefused, Section, checked_offer, tuned_answer, without_candidates
 from signaling.stream import NOTHING, Downlink, Link, Uplink
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_DEADLINE_S = 20.0
 CLOSE_DEADLINE_S = 5.0
+HASTE_S = 0.1
+"Between two looks at the way in, while pictures begin or packets queue."
 
 _open: weakref.WeakSet[Peer] = weakref.WeakSet()
 
@@ -87,6 +90,7 @@ class Peer:
         self._connection = ForwardingConnection(ports, self._link, video_codec)
         self._connection.on("connectionstatechange", self._state_changed)
         self._deadline: asyncio.TimerHandle | None = None
+        self._hastening = False
         _open.add(self)
 
     async def answer(self, offer: str, screen_mid: str | None = None) -> str:
@@ -158,7 +162,7 @@ class Peer:
             put_off=self._beat.put_off,
             media_time=self._media_time,
             sender_clock=clock,
-            on_started=lambda: self._on_media(track),
+            on_started=lambda: self._started(track),
         )
         self.uplinks[track] = self._link.uplinks[mid] = uplink
 
@@ -170,6 +174,22 @@ class Peer:
             data = self._link.reports(self._own_ssrc, now)
             if data:
                 self._connection.send_rtcp(data)
+            if not self._hastening and self._link.backlog_at(now) > QUEUE_LOW_S:
+                self._hasten(now + 1.0)
+
+    def _started(self, track: Track) -> None:
+        """The first sound or picture came."""
+        if track != "audio":
+            self._hasten(time.monotonic() + OPENING_S)
+        self._on_media(track)
+
+    def _hasten(self, end: float) -> None:
+        """Look at the way in more often: by the next report a narrow line is flooded."""
+        now = time.monotonic()
+        self._hastening = self.connected and now < end
+        if self._hastening:
+            self._connection.send_rtcp(self._link.allowance(self._own_ssrc, now))
+            asyncio.get_running_loop().call_later(HASTE_S, self._hasten, end)
 
     @property
     def heard_at(self) -> float | None:

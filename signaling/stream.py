@@ -11,6 +11,7 @@ from signaling import rtcp
 from signaling.downlink import SEND_TIME_URI, WALL_CLOCK, Downlink
 from signaling.layer import Layer
 from signaling.line import Line
+from signaling.rate import LOSS_LOW
 from signaling.rtp import Packet
 from signaling.uplink import LEVEL_URI, NOTHING, RID_URI, Arrival, Uplink
 
@@ -20,6 +21,8 @@ __all__ = [
 ]  # fmt: skip
 
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
+OLD_S = 2.0
+"Packets asked for that are no longer kept may be so old."
 STREAMS = 64
 "Most streams a browser is known to send."
 
@@ -139,12 +142,14 @@ class Link:
 
     def _reported(self, downlink: Downlink, block: rtcp.Block, now: float) -> None:
         downlink.reported(block, now)
-        self.line.reported(block.fraction_lost / 256)
+        source_loss = downlink.layer.loss if downlink.layer is not None else 0.0
+        self.line.reported(block.fraction_lost / 256, source_loss)
         if block.last_report and downlink.round_trip_s is not None:
             self.line.took(downlink.round_trip_s)
 
     def _missed(self, downlink: Downlink, lost: list[int], now: float) -> None:
-        fresh = [sequence for sequence in lost if downlink.sent_lately(sequence)]
+        since = self.line.cut_at
+        fresh = [sequence for sequence in lost if _came(downlink, sequence, since, now)]
         if self.line.missed(downlink.ssrc, fresh, self._sent_octets, now):
             self._share(now)
             for one in self.downlinks.values():
@@ -191,20 +196,48 @@ class Link:
         self.line.update(now, self._sent_bps, self._sent_octets)
         self._share(now)
         blocks = []
-        allowed, allowed_ssrcs = 0, list[int]()
         for uplink in self.uplinks.values():
             uplink.care(now, self.round_trip_s)
-            found = uplink.blocks(now)
-            blocks += found
-            if uplink.kind == "video" and uplink.best(now).alive(now):
-                allowed += uplink.allowed_bps(now)
-                allowed_ssrcs += [block.ssrc for block in found]
+            blocks += uplink.blocks(now)
         if not senders and not blocks:
             return b""
         parts = [rtcp.sender_report(report) for report in senders]
         parts.append(rtcp.receiver_report(rtcp.ReceiverReport(own_ssrc, blocks)))
         named = [report.ssrc for report in senders] or [own_ssrc]
         parts.append(rtcp.source_description(named, self.name))
-        if allowed_ssrcs:  # browsers heed the last one, for camera and screen together
-            parts.append(rtcp.remb(own_ssrc, rtcp.Remb(allowed, allowed_ssrcs)))
+        parts.append(self.allowance(own_ssrc, now))
         return b"".join(parts)
+
+    def backlog_at(self, now: float) -> float:
+        """How long packets queue on the way in."""
+        return self._sound_backlog(now) or 0.0
+
+    def _sound_backlog(self, now: float) -> float | None:
+        """None while there is no sound: pictures tell less, browsers hold them back themselves."""
+        sounds = (one for one in self.uplinks.values() if one.kind == "audio")
+        return max((one.backlog_at(now) for one in sounds if one.main.alive(now)), default=None)
+
+    def allowance(self, own_ssrc: int, now: float) -> bytes:
+        """How much the browser may send now (REMB); empty while it sends no pictures.
+
+        Browsers heed the last one, for camera and screen together.
+        """
+        backlog = self._sound_backlog(now)
+        allowed, ssrcs = 0, list[int]()
+        for uplink in self.uplinks.values():
+            if uplink.kind == "video" and uplink.best(now).alive(now):
+                uplink.measure_rate(now)
+                allowed += uplink.allowed_bps(now, backlog)
+                ssrcs += [layer.ssrc for layer in uplink.layers if layer.ssrc is not None]
+        return rtcp.remb(own_ssrc, rtcp.Remb(allowed, ssrcs)) if ssrcs else b""
+
+
+def _came(downlink: Downlink, sequence: int, since: float, now: float) -> bool:
+    """Whether the packet came to us after a moment: else the viewer's line did not lose it."""
+    layer = downlink.layer
+    if layer is None or not downlink.sent_lately(sequence):
+        return False
+    packet = layer.again(downlink._continuity.source_sequence(sequence))
+    if packet is None:  # no longer kept, if its source does not lose any
+        return layer.loss < LOSS_LOW and now - since > OLD_S
+    return packet.arrival > since

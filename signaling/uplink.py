@@ -22,6 +22,8 @@ MAIN, LOW = "h", "l"
 "The names (rid) of the simulcast layers."
 LOW_BPS = 150_000
 "What the low layer takes."
+BOTH_BPS = 450_000
+"Publishers who may send less than this send one layer only."
 LOW_PATIENCE_S = 3.0
 "A low layer that does not come within this time is not counted on."
 
@@ -140,8 +142,13 @@ class Uplink:
 
     @property
     def low_wanted(self) -> bool:
-        """Some viewer's line carries no more than the low layer, and it can be had."""
-        return self.layered and any(viewer.wants_low for viewer in self._viewers)
+        """Some viewer's line carries no more than the low layer, and it can be had.
+
+        A publisher whose own line is narrow sends one stream that fits everybody.
+        """
+        if not self.layered or self.allowance.bps < BOTH_BPS:
+            return False
+        return any(viewer.wants_low for viewer in self._viewers)
 
     def measure(self, now: float) -> Arrival:
         """How the track arrived since the last call."""
@@ -181,15 +188,23 @@ class Uplink:
         found = (layer.block(now) for layer in self.layers)
         return [block for block in found if block is not None]
 
-    def allowed_bps(self, now: float) -> int:
-        """How much the publisher may send now, in all its streams."""
+    def backlog_at(self, now: float) -> float:
+        """How long its packets queue on the way in just now."""
+        return self.main._book.backlog.at(now)
+
+    def allowed_bps(self, now: float, backlog_s: float | None = None) -> int:
+        """How much the publisher may send now, in all its streams.
+
+        `backlog_s`: how long the sound beside it queues, if there is any. Pictures tell less:
+        browsers hold large ones back themselves.
+        """
         low = self._low_alive(now)
         limits = (viewer.share_bps for viewer in self._viewers if not (low and viewer.wants_low))
         allowed = self.allowance.update(
             now,
             received_bps=self.throughput.bps,
             loss=self.loss,
-            queue_s=self.main.queue_s,
+            queue_s=self.main.queue_s if backlog_s is None else backlog_s,
             viewer_bps=min(limits, default=inf),
         )
         return allowed + (LOW_BPS if low else 0)
@@ -204,9 +219,13 @@ class Uplink:
         there = self.low is not None and self.low.alive(now)
         return there or now - self._low_wanted_at < LOW_PATIENCE_S
 
+    def measure_rate(self, now: float) -> None:
+        """Take in how much came since the last time."""
+        self.throughput.measure(now, sum(layer.octets for layer in self.layers))
+
     def care(self, now: float, round_trip_s: float | None) -> None:
         """Twice a second: measure, choose streams, ask for key frames still waited for."""
-        self.throughput.measure(now, sum(layer.octets for layer in self.layers))
+        self.measure_rate(now)
         if self.layered:
             for viewer in self._viewers:
                 viewer.aim(self._choice(viewer, now), now)

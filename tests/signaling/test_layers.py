@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from signaling import rtcp, vp8
 from signaling.frames import Frame, SenderClock
+from signaling.rate import START_BPS
 from signaling.rtp import Packet, sequence_delta, timestamp_delta
 from signaling.sdp import checked_offer, simulcast_extensions, tuned_answer
 from signaling.stream import MID_URI, RID_URI, Downlink, Link, Uplink
@@ -124,7 +125,7 @@ def test_a_narrow_line_asks_for_the_low_layer_and_goes_over_at_its_key_frame() -
     call.send("l", 4)
     assert call.seen() == "h" * 6 + "l" * 4
     whole(call.down.rtp)
-    assert call.source.allowed_bps(0.2) > 2_000_000, "the recording keeps its picture"
+    assert call.source.allowed_bps(0.2) > START_BPS, "the recording keeps its picture"
 
 
 def test_it_goes_back_only_after_a_calm_time() -> None:
@@ -148,7 +149,7 @@ def test_without_a_low_layer_the_publisher_sends_less() -> None:
     call = Call()
     call.send("h", 0, key=True)
     call.sink.limit(200_000, 0)
-    assert call.source.allowed_bps(0) > 2_000_000, "it may still come"
+    assert call.source.allowed_bps(0) > START_BPS, "it may still come"
     assert call.source.allowed_bps(4) == 200_000
 
 
@@ -231,3 +232,15 @@ async def test_the_offer_is_answered() -> None:
         text.replace(RID_URI, "urn:x"),
     ):
         assert checked_offer(broken)[1].layers == ()
+
+
+def test_a_publisher_on_a_narrow_line_sends_one_layer() -> None:
+    call = Call()
+    call.send("h", 0, key=True)
+    call.sink.limit(200_000, 0)
+    wanted = [call.source.low_wanted]
+    call.source.allowed_bps(0.5)
+    call.source.allowed_bps(1, backlog_s=0.3)
+    wanted.append(call.source.low_wanted)
+    assert wanted == [True, False]
+    assert call.source.allowed_bps(1.1, backlog_s=0.3) <= 200_000

@@ -131,8 +131,9 @@ class Browser(Wire):
     def _report(self, estimates: bool) -> None:
         blocks = []
         for ssrc in self._got:
-            expected, got = max(1, self._expected[ssrc]), self._got[ssrc]
-            fraction = max(0, min(255, int(256 * (1 - got / expected))))
+            expected, got = self._expected[ssrc], self._got[ssrc]
+            lost = 1 - got / expected if expected else 0.0
+            fraction = max(0, min(255, int(256 * lost)))
             self._got[ssrc] = self._expected[ssrc] = 0
             last, at = self._heard_of.get(ssrc, (0, 0.0))
             delay = int((self.world.now - at) * 65536) if last else 0
@@ -291,3 +292,19 @@ def test_the_pacer_finishes_the_frame_it_began() -> None:
     while len(pacer):
         pacer.drain(200.0 + len(sent), sent.append)
     assert [one.sequence for one in sent] == [0, 1, 2]
+
+
+def test_what_was_lost_before_us_is_no_narrow_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The publisher's own line is narrow; the viewer's is wide, and stays so."""
+    world = World()
+    monkeypatch.setattr(time, "monotonic", lambda: world.now)
+    camera, browser = Camera(world, simulcast=True), Browser(world, 5e6, 100_000, estimates=False)
+    sink = Downlink("video", mid="1", ssrc=2, sequence=0, timestamp=0, wire=browser)
+    sink.open({"vp8": 96}, {})
+    browser.link.downlinks[2] = sink
+    sink.attach(camera.link.uplinks["1"], world.now)
+    world.every(0.5, lambda: browser.send_rtcp(browser.link.reports(9, world.now)))
+    up, count = camera._up, itertools.count()
+    monkeypatch.setattr(camera, "_up", lambda data: None if next(count) % 3 == 2 else up(data))
+    world.run(112.0)
+    assert browser.link.line.bps == float("inf") and not sink.wants_low
