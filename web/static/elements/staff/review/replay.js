@@ -109,6 +109,7 @@ export class SessionReplay extends Live {
     const notice = find("[data-part=notice]", this)
     if (!erased && streams.length > 0) return
     notice.hidden = false
+    this.classList.add("nothing")
     const words = erased ? t("replay.erased", { at: when(erased.at), certificate: erased.certificate }) : t("replay.nothing_recorded")
     fill(notice, icon(erased ? "lock" : "info"), el("span", {}, words))
   }
