@@ -78,9 +78,11 @@ class S3Store:
         self._blocks.forget(name)
 
     def guard(self, name: str, lock: Lock) -> None:
-        """Lock the bucket's object; of a part still in the spool, `move` will."""
-        with contextlib.suppress(FileNotFoundError):
-            self.bucket.guard(name, lock)
+        """Lock the bucket's object and the closing beside it; of a part still in the spool, `move`
+        will."""
+        for each in (name, name + CLOSE):
+            with contextlib.suppress(FileNotFoundError):
+                self.bucket.guard(each, lock)
 
     def names(self) -> list[str]:
         return sorted({*self.spool.names(), *self.bucket.names()})

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ LOOK_S = 10.0
 """Between two looks into the spool."""
 MOST_PAUSE_S = 300.0
 """The longest pause while the bucket is away; pauses double up to it."""
+AGAIN_S = 600.0
+"""A part that cannot be moved for a reason of its own is looked at again so much later."""
 AT_ONCE = 2
 """Parts that move at the same time, each with 8 MiB in memory."""
 NAMES = 500
@@ -74,6 +77,8 @@ class Spool:
         self._threads = ThreadPoolExecutor(AT_ONCE, "spool")
         self._stop = threading.Event()
         self._looked_at_holds = 0
+        self._stuck: dict[str, tuple[float, Failure]] = {}
+        "Parts with a reason of their own to stay, and when to look again."
         self.waiting = Waiting()
         self.failure: Failure | None = None
         "Of the last round; None when all went well."
@@ -108,8 +113,8 @@ class Spool:
                 await self.round()
             except Exception:
                 log.exception("- the spool could not be looked through")
-            failed = self.failure is not None
-            pause = min(2 * pause, MOST_PAUSE_S) if failed else LOOK_S
+            away = self.failure is not None and self.failure.reason in PASSING
+            pause = min(2 * pause, MOST_PAUSE_S) if away else LOOK_S
             await asyncio.sleep(pause)
 
     async def round(self) -> None:
@@ -117,8 +122,10 @@ class Spool:
         sizes = await self._in_thread(self._store.waiting)
         rows = await self._sealed({name.removesuffix(CLOSE) for name in sizes})
         self._note(rows, sizes)
-        failures: list[Failure] = []
-        queue = iter(rows)
+        now = time.monotonic()
+        self._stuck = {name: each for name, each in self._stuck.items() if now < each[0]}
+        failures = [self._stuck[row["name"]][1] for row in rows if row["name"] in self._stuck]
+        queue = iter([row for row in rows if row["name"] not in self._stuck])
         await asyncio.gather(*(self._work(queue, failures) for _ in range(AT_ONCE)))
         await self._holds(failures)
         sizes = await self._in_thread(self._store.waiting)
@@ -210,7 +217,9 @@ class Spool:
         known = {each.reason for each in (*failures, *filter(None, [self.failure]))}
         if reason not in known | {"stopped"}:
             log.error("x part %s stays on this machine: %s", name, error)
-        failures.append(Failure(reason, now_us()))
+        failures.append(failure := Failure(reason, now_us()))
+        if reason not in (*PASSING, "stopped"):
+            self._stuck[name] = time.monotonic() + AGAIN_S, failure
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,8 @@ from video_bank.config import Config
 from video_bank.customers import Customers
 from video_bank.errors import OperatorError
 from video_bank.keys import CONFIG, SPOOL
-from video_bank.spool import Spool, bucket_store
+from video_bank.replay import Replay
+from video_bank.spool import AGAIN_S, Spool, bucket_store
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
 from video_bank.views.recordings import storage
@@ -132,7 +134,13 @@ async def test_what_is_sealed_leaves_and_is_verified_and_read_there(bank: Bank) 
     place = await bank.archive.whereabouts(session)
     assert place and place["parts"][0] == bank.store.bucket.where(name)
     (row,) = await bank.archive.parts(session)
-    assert bank.archive.reader(row).finished
+    replay = Replay(bank.archive)
+    (stream,) = await replay.streams(session, "viewing")
+    records = int(stream["url"].rpartition("=")[2])
+    view = await replay.view(session, row["id"], stream["stream"], records)
+    assert (await replay.read(view, 0, 4)) == b"\x1a\x45\xdf\xa3"
+    assert len(await replay.read(view, view.size - 9_000, 9_000)) == 9_000
+    assert await replay.events(session) == []
     lock = bank.store.bucket._head(name)
     assert lock["ObjectLockRetainUntilDate"].timestamp() * 1e6 >= row["kept_until"]
 
@@ -188,7 +196,9 @@ async def test_it_runs_by_itself_and_comes_back_after_a_failure(
     assert next(busy, None) is None
 
 
-async def test_a_spool_copy_that_rotted_is_not_sent(bank: Bank) -> None:
+async def test_a_spool_copy_that_rotted_is_not_sent(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good, bad = await bank.record(), await bank.record()
     name = await bank.part(bad)
     path = bank.store.spool.path(name)
@@ -196,9 +206,19 @@ async def test_a_spool_copy_that_rotted_is_not_sent(bank: Bank) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     await bank.spool.round()
-    assert bank.spool.failure and bank.spool.failure.reason == "damaged"
+    assert bank.spool.state()["failure"]["reason"] == "damaged"
     assert set(bank.store.waiting()) == {name}
     assert bank.store.bucket.names() == [await bank.part(good)], "the others are sent"
+
+    path.write_bytes(bytes(data[: len(data) // 2]) + bytes([data[len(data) // 2] ^ 1])
+                     + bytes(data[len(data) // 2 + 1 :]))  # fmt: skip
+    await bank.spool.round()
+    assert bank.spool.state()["failure"] and bank.store.waiting(), (
+        "it is not looked at all the time"
+    )
+    monkeypatch.setattr("time.monotonic", lambda now=time.monotonic: now() + AGAIN_S)
+    await bank.spool.round()
+    assert bank.spool.state()["failure"] is None and not bank.store.waiting()
 
 
 async def test_a_part_closed_by_recovery_goes_with_its_closing(bank: Bank) -> None:
