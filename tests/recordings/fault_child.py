@@ -1,5 +1,6 @@
-"""Records half a minute of a call as fast as it can, for injected faults: argument: the directory.
+"""Records half a minute of a call as fast as it can, for injected faults.
 
+Arguments: the directory, and how many bytes the part may have, if that is to be limited.
 Prints what the application was told: `{"opened", "alarms", "complete", "failure"}` as JSON. The
 clock runs a hundred times as fast as life, so that signatures are as many as in a real half minute.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -20,7 +22,7 @@ SECONDS, BATCHES = 30, 6
 KEY = b"\x10\x02\x00\x9d\x01\x2a" + (720).to_bytes(2, "little") + (1280).to_bytes(2, "little")
 
 
-async def record(directory: Path) -> dict[str, object]:
+async def record(directory: Path, limit: int | None = None) -> dict[str, object]:
     alarms: list[int | None] = []
     try:
         recorder = await Recorder.open(
@@ -34,6 +36,8 @@ async def record(directory: Path) -> dict[str, object]:
         )
     except OSError as error:
         return {"opened": False, "alarms": [error.errno], "complete": False, "failure": None}
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     streams = [recorder.stream("customer"), recorder.stream("teller")]
     ticks = SECONDS * 50
     for tick in range(ticks):
@@ -56,4 +60,4 @@ async def record(directory: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(record(Path(sys.argv[1])))))
+    print(json.dumps(asyncio.run(record(Path(sys.argv[1]), *map(int, sys.argv[2:])))))
