@@ -27,7 +27,7 @@ from recordings.timestamp import (
     load_roots,
 )
 from recordings.verify import Status, verify_part
-from recordings.verify_recording import Examination
+from recordings.verify_recording import Examination, verify_proof
 from tests.recordings.authority import OpensslAuthority, serving
 from tests.recordings.parts import PART_ID, SIGNER, MemoryStore, sealed
 from tests.suites.conftest import postgresql_schema
@@ -220,6 +220,10 @@ async def test_a_part_is_proved_from_its_leaf_to_its_stamp(bank: Bank) -> None:
     digest = sha256(proof["checkpoint"].encode()).digest()
     stamped = check(base64.b64decode(proof["token"]), digest, bank.authority.roots)
     assert (stamped.at, stamped.authority) == (proof["stamped_at"], proof["authority"])
+    # And the verifier that goes with every bundle, which shares no line with the reading here.
+    shown = verify_proof(proof, chain, TRUST, bank.authority.roots)
+    assert (shown.state, shown.rooted) == ("test", True)
+    assert verify_proof(proof, "00" * 32, TRUST, bank.authority.roots).state == "wrong"
 
 
 async def test_a_leaf_is_added_once(bank: Bank) -> None:
@@ -367,6 +371,10 @@ async def test_a_real_authority_that_answers_badly_and_then_well(
         (proof,) = await notary.at_once("S-1")
     assert (proof["state"], proof["authority"]) == ("stamped", "CN=Clock of tests")
     assert openssl.verifies(base64.b64decode(proof["token"]), proof["checkpoint"].encode())
+    (part,) = await bank.rows(t.parts)
+    shown = verify_proof(proof, part["chain"], TRUST, load_roots(openssl.roots))
+    assert (shown.state, shown.rooted) == ("stamped", True)
+    assert verify_proof(proof, part["chain"], TRUST, bank.authority.roots).rooted is False
 
 
 # -- what was changed afterwards ----------------------------------------------------------------
