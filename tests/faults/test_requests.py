@@ -31,7 +31,7 @@ BROKEN = [
 
 BODILESS = {"logout", "logout-everywhere", "enrol", "disable", "enable", "reset", "leave",
             "accept", "decline", "{check}", "stop", "end", "close", "verify", "cancel",
-            "remove"}  # fmt: skip
+            "remove", "stamp"}  # fmt: skip
 """Last words of the paths whose body nobody reads."""
 STRANGE = ["none", "%00", "%ff", "..%2f..", "x" * 300, "%F0%9F%92%A5"]
 """What may stand in a path."""
@@ -83,6 +83,10 @@ def valid(consent: str) -> dict[str, Json]:
         "/api/reviews/{session}/unmask": {"reason": "complaint"},
         "/api/reviews/{session}/approvals": {"reason": "complaint"},
         "/api/approvals/{id}/decision": {"verdict": "approved", "reason": "complaint"},
+        "/api/viewings/{viewing}/exports": {"reason": "complaint"},
+        "/api/retention/holds": {"session": "none", "reason": "complaint"},
+        "/api/retention/holds/{hold}/lift": {"reason": "complaint"},
+        "/api/retention/erasures": {"session": "none", "number": "none", "reason": "complaint"},
     }
 
 
