@@ -46,9 +46,10 @@ from OpenSSL import SSL
 from pylibsrtp import _binding
 
 from signaling.codecs import CODECS, VideoCodec
-from signaling.guard import DATAGRAM_BYTES, Address, Guard
+from signaling.datagrams import SLOT, Address, Destination
+from signaling.guard import DATAGRAM_BYTES, Guard
 from signaling.layer import Layer
-from signaling.port import QUIET_S, SLOT, Destination, Port, Share
+from signaling.port import QUIET_S, Port, Share
 from signaling.rtp import UNPACK, Packet
 from signaling.sdp import simulcast_extensions
 from signaling.stream import RID_URI, Link
@@ -228,9 +229,9 @@ class FastWire:
         if session is None or not isinstance(share, Share):
             return False
         self._pair, self._port, self._srtp = pair, share.port, _context(session)
-        self._outbox = memoryview(share.port.outbox)
-        self._base = FFI.from_buffer(share.port.outbox)
-        self._destination = share.port.destination(pair.remote_addr)
+        self._outbox = memoryview(share.port.outbox.memory)
+        self._base = FFI.from_buffer(share.port.outbox.memory)
+        self._destination = Destination(pair.remote_addr)
         return True
 
     def send_rtcp(self, data: bytes) -> None:
@@ -528,9 +529,9 @@ class Door:
     def _open(self, session: pylibsrtp.Session, source: Address) -> None:
         """The address is authentic: media from there goes the short way from now on."""
         port = self.share.port
-        base = FFI.from_buffer(port.inbox)
-        self._inbox = port.inbox
-        self._slots = [base + at for at in range(0, len(port.inbox), SLOT)]
+        self._inbox = port.inbox.memory
+        base = FFI.from_buffer(self._inbox)
+        self._slots = [base + at for at in range(0, len(self._inbox), SLOT)]
         self._srtp = _context(session)
         port.known(self.share, source, self._media)
 
@@ -542,7 +543,7 @@ class Door:
         stream, one run of packets after another.
         """
         inbox, slots, srtp = self._inbox, self._slots, self._srtp
-        layers, guard, copy = self._layers, self.guard, self.share.port.datagram
+        layers, guard, copy = self._layers, self.guard, self.share.port.inbox.datagram
         others: list[int] = []
         run: list[Packet] = []
         last: Layer | None = None

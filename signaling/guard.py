@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from signaling.datagrams import Address
+
 DATAGRAM_BYTES = 2048
 "Longer ones are no WebRTC: paths carry about 1,500 bytes."
 
 CREDIT = 64
-
-Address = tuple[str, int]
 
 
 class Budget:

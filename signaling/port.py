@@ -1,43 +1,39 @@
-"""A UDP port that all calls of the process share: read and written many datagrams at a time.
+"""A UDP port that all calls of the process share.
 
-One number to open in a firewall, and two system calls for a batch instead of two for a packet
-(recvmmsg, sendmmsg, UDP_SEGMENT; Linux, 64 bit).  Who a datagram is for is told by where it comes
-from; an address becomes a connection's own by a STUN request that names the connection (RFC 8445),
-and nobody else can have it while that connection is heard.
+One number to open in a firewall.  Who a datagram is for is told by where it comes from; an address
+becomes a connection's own by a STUN request that names the connection (RFC 8445), and nobody else
+can have it while that connection is heard.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
-import errno
 import logging
 import socket
-import struct
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from signaling.datagrams import (
+    BATCH,
+    Address,
+    Destination,
+    Inbox,
+    Outbox,
+    address_of,
+    name_of,
+)
+
 log = logging.getLogger(__name__)
 
-Address = tuple[str, int]
 Media = Callable[[int, Sequence[int], float], Sequence[int]]
 """Takes datagrams from one address that stand in slots of the inbox, one after another: the first
 slot, the sizes, monotonic seconds. Answers with the slots of those that it does not take."""
 
-BATCH = 64
-"Datagrams read at a time."
 ROUNDS = 4
 "Batches read before others on the loop have their turn."
-SLOT = 2048
-"Bytes kept of a datagram: whoever fills a slot sent more than WebRTC does."
-OUTBOX = 256 * 1024
-MESSAGES = 512
-"Datagrams, and runs of datagrams, sent at a time."
-RUN_BYTES, RUN_SEGMENTS = 60_000, 48
-"Most that the kernel takes as one send, with some room (64 kB, 64 segments)."
 BUFFER_BYTES = 4 << 20
 "What the kernel should hold while the loop is busy: 100 calls for 60 ms."
 SOCKETS = 8
@@ -50,28 +46,7 @@ SOURCES = 16
 QUESTIONS = 4096
 QUIET_S = 5.0
 "A connection not heard for so long gives up its address to another that proves to be there."
-
-NAME = 32
-HEADER = struct.Struct("=QIxxxxQQQQixxxxIxxxx")
-"struct mmsghdr: address and size, buffers and count, control and size, flags, bytes received."
-IOVEC = struct.Struct("=QQ")
-CONTROL = struct.Struct("=QiiHxxxxxx")
-"struct cmsghdr with a 16-bit number."
-SIZES = [struct.Struct("=" + "56xIxxxx" * count).unpack_from for count in range(BATCH + 1)]
-V4 = [struct.Struct("=" + "16s16x" * count).unpack_from for count in range(BATCH + 1)]
-V6 = [struct.Struct("=" + "28s4x" * count).unpack_from for count in range(BATCH + 1)]
-SOL_UDP, UDP_SEGMENT = 17, 103
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
-MSG_DONTWAIT = socket.MSG_DONTWAIT
-
-# The calls never block: letting other threads run meanwhile would only cost the way back.
-_libc = ctypes.PyDLL(None, use_errno=True)
-_receive = _libc.recvmmsg
-_receive.argtypes = (
-    ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p,
-)  # fmt: skip
-_send = _libc.sendmmsg
-_send.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
 
 
 class Member(Protocol):
@@ -85,17 +60,6 @@ class Member(Protocol):
 
     def heard(self, now: float) -> bool:
         """Whether something authentic came within QUIET_S."""
-
-
-class Destination:
-    """Where datagrams go, and those that wait for it."""
-
-    def __init__(self, name: bytes) -> None:
-        self._name = ctypes.create_string_buffer(name, len(name))
-        self.at = ctypes.addressof(self._name)
-        self.size = len(name)
-        self.places: list[int] = []
-        self.sizes: list[int] = []
 
 
 class Share(asyncio.DatagramTransport):
@@ -151,13 +115,11 @@ class Port:
         self.address = address
         self.announced = announced or address
         self.number = number
-        self.inbox = bytearray(BATCH * SLOT)
-        self.outbox = bytearray(OUTBOX)
+        self.inbox = Inbox(ipv6=":" in address)
+        self.outbox = Outbox()
         self.dropped: Counter[str] = Counter()
-        "Datagrams that are nobody's, by reason."
+        "Datagrams that are nobody's, and sends that the kernel would not take."
         self._fixed = number
-        self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._name_size, self._names_of = (28, V6) if ":" in address else (16, V4)
         self._sockets: list[socket.socket] = []
         self._kept = False
         self._shares: dict[bytes, Share] = {}
@@ -165,34 +127,9 @@ class Port:
         self._media: dict[bytes, Media] = {}
         self._asked: OrderedDict[bytes, Share] = OrderedDict()
         "STUN transactions of ours."
-        self._view = memoryview(self.inbox)
         self._reading = False
         self._timer: asyncio.TimerHandle | None = None
         self._count, self._counted_at = 0, 0.0
-        self._segments = True
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        """The kernel's view of our memory."""
-        self._names = bytearray(BATCH * NAME)
-        self._in_vectors = bytearray(BATCH * IOVEC.size)
-        self._in_headers = bytearray(BATCH * HEADER.size)
-        inbox, names, vectors = map(_place, (self.inbox, self._names, self._in_vectors))
-        for index in range(BATCH):
-            IOVEC.pack_into(self._in_vectors, index * IOVEC.size, inbox + index * SLOT, SLOT)
-            HEADER.pack_into(
-                self._in_headers, index * HEADER.size, names + index * NAME, self._name_size,
-                vectors + index * IOVEC.size, 1, 0, 0, 0, 0,
-            )  # fmt: skip
-        self._in_at = _place(self._in_headers)
-        self._out_vectors = bytearray(2 * MESSAGES * IOVEC.size)
-        self._out_controls = bytearray(MESSAGES * CONTROL.size)
-        self._out_headers = bytearray(MESSAGES * HEADER.size)
-        self._out_at = _place(self._out_headers)
-        self._out_places = tuple(map(_place, (self.outbox, self._out_vectors, self._out_controls)))
-        self._tail = 0
-        self._waiting: list[Destination] = []
-        self._packets = 0
 
     # --- opening and closing --------------------------------------------------------------
 
@@ -217,11 +154,12 @@ class Port:
             loop.add_reader(one.fileno(), self._readable)
 
     def _bound(self, *, shared: bool) -> socket.socket:
-        one = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             # The kernel divides browsers among sockets of one number.
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
-            if self._family == socket.AF_INET6:
+            if family == socket.AF_INET6:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             for forced, asked in (
                 (SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF),
@@ -281,15 +219,11 @@ class Port:
 
     def known(self, share: Share, source: Address, media: Media) -> None:
         """Authentic media of a connection came from there: give it what else comes to `media`."""
-        name = _name(self._family, source)
+        name = name_of(source)
         if self._owners.get(name) is share:
             self._media[name] = media
 
     # --- in -------------------------------------------------------------------------------
-
-    def datagram(self, slot: int, size: int) -> bytes:
-        """A copy of what stands in a slot of the inbox."""
-        return self._view[slot * SLOT : slot * SLOT + size].tobytes()
 
     def _readable(self) -> None:
         now = time.monotonic()
@@ -339,12 +273,8 @@ class Port:
         return total
 
     def _take(self, descriptor: int) -> int:
-        count: int = _receive(descriptor, self._in_at, BATCH, MSG_DONTWAIT, None)
-        if count <= 0:
-            return 0
-        now = time.monotonic()
-        sizes, names = SIZES[count](self._in_headers), self._names_of[count](self._names)
-        first = 0
+        sizes, names = self.inbox.receive(descriptor)
+        now, count, first = time.monotonic(), len(sizes), 0
         while first < count:
             name, end = names[first], first + 1
             while end < count and names[end] == name:
@@ -352,7 +282,7 @@ class Port:
             take = self._media.get(name)
             others = take(first, sizes[first:end], now) if take else range(first, end)
             for slot in others:
-                self._sort(self.datagram(slot, sizes[slot]), name, now)
+                self._sort(self.inbox.datagram(slot, sizes[slot]), name, now)
             first = end
         return count
 
@@ -362,7 +292,7 @@ class Port:
         if share is None:
             self.dropped["stranger"] += 1
         else:
-            share.member.received(data, _address(self._family, name), now)
+            share.member.received(data, address_of(name), now)
 
     def _addressed(self, data: bytes, name: bytes, now: float) -> Share | None:
         if len(data) < 20 or data[0] > 3:
@@ -403,117 +333,27 @@ class Port:
         with contextlib.suppress(OSError):
             self._sockets[0].sendto(data, address)
 
-    def destination(self, address: Address) -> Destination:
-        """What `push` needs to know of an address."""
-        return Destination(_name(self._family, address))
-
     def space(self, size: int, count: int) -> int:
-        """Where in the outbox datagrams of up to so many bytes together can be made."""
-        if self._tail + size > OUTBOX or self._packets + count > MESSAGES:
+        """Where in the outbox so many datagrams of up to so many bytes together can be made."""
+        if not self.outbox.fits(size, count):
             self.flush()
-        return self._tail
+        return self.outbox.tail
 
     def push(self, sizes: Sequence[int], destination: Destination) -> None:
         """From `space` on stand datagrams of these sizes; they go within this turn of the loop."""
-        if not sizes:
-            return
-        if not self._packets and not self._reading:
+        if not self.outbox.packets and not self._reading:
             asyncio.get_running_loop().call_soon(self.flush)
-        if not destination.sizes:
-            self._waiting.append(destination)
-        destination.sizes += sizes
-        for size in sizes:
-            destination.places.append(self._tail)
-            self._tail += size
-        self._packets += len(sizes)
+        if sizes:
+            self.outbox.push(sizes, destination)
 
     def flush(self) -> None:
         """Send what waits."""
-        if not self._packets:
-            return
-        if self._sockets:
-            self._deliver(self._pack())
-        for destination in self._waiting:
-            destination.places.clear()
-            destination.sizes.clear()
-        self._waiting.clear()
-        self._tail = self._packets = 0
-
-    def _pack(self) -> int:
-        """Describe what waits to the kernel: runs of one size to one address go as one."""
-        outbox, segments = self._out_places[0], self._segments
-        message = vector = 0
-        for destination in self._waiting:
-            first, length, run = vector, 0, 0
-            for place, size in zip(destination.places, destination.sizes, strict=True):
-                whole = run and (size > run or not segments or length + size > RUN_BYTES)
-                if whole or vector - first == RUN_SEGMENTS:
-                    message = self._close_run(message, destination, first, vector, run)
-                    first, length, run = vector, 0, 0
-                IOVEC.pack_into(self._out_vectors, vector * IOVEC.size, outbox + place, size)
-                vector += 1
-                length += size
-                if not run:
-                    run = size
-                elif size < run:  # only the last of a run may be shorter
-                    message = self._close_run(message, destination, first, vector, run)
-                    first, length, run = vector, 0, 0
-            if run:
-                message = self._close_run(message, destination, first, vector, run)
-        return message
-
-    def _close_run(
-        self, message: int, destination: Destination, first: int, end: int, run: int
-    ) -> int:
-        _, vectors, controls = self._out_places
-        control = length = 0
-        if end - first > 1:
-            control, length = controls + message * CONTROL.size, CONTROL.size
-            CONTROL.pack_into(
-                self._out_controls, message * CONTROL.size, 18, SOL_UDP, UDP_SEGMENT, run
-            )
-        HEADER.pack_into(
-            self._out_headers, message * HEADER.size, destination.at, destination.size,
-            vectors + first * IOVEC.size, end - first, control, length, 0, 0,
-        )  # fmt: skip
-        return message + 1
-
-    def _deliver(self, messages: int) -> None:
-        descriptor, sent = self._sockets[0].fileno(), 0
-        while sent < messages:
-            at = self._out_at + sent * HEADER.size
-            count: int = _send(descriptor, at, messages - sent, MSG_DONTWAIT)
-            if count > 0:
-                sent += count
-                continue
-            problem = ctypes.get_errno()
-            if problem in (errno.EAGAIN, errno.ENOBUFS):
-                self.dropped["full"] += messages - sent
-                return
-            if problem in (errno.EIO, errno.EINVAL, errno.EOPNOTSUPP):
-                self._segments = False  # the way there cannot take runs
-            self.dropped["unsent"] += 1
-            sent += 1
-
-
-def _place(memory: bytearray) -> int:
-    """Where it stands; a bytearray that is looked at stays there."""
-    return ctypes.addressof((ctypes.c_char * len(memory)).from_buffer(memory))
-
-
-def _name(family: int, address: Address) -> bytes:
-    """struct sockaddr of an address."""
-    host = socket.inet_pton(family, address[0])
-    number = struct.pack("!H", address[1])
-    if family == socket.AF_INET6:
-        return struct.pack("=H2sI16sI", family, number, 0, host, 0)
-    return struct.pack("=H2s4s8x", family, number, host)
-
-
-def _address(family: int, name: bytes) -> Address:
-    """The address in a struct sockaddr."""
-    host = name[8:24] if family == socket.AF_INET6 else name[4:8]
-    return socket.inet_ntop(family, host), name[2] << 8 | name[3]
+        if not self._sockets:
+            self.outbox.clear()
+        elif self.outbox.packets:
+            lost = self.outbox.send(self._sockets[0].fileno())
+            if lost:
+                self.dropped["unsent"] += lost
 
 
 def _user(data: bytes) -> bytes:

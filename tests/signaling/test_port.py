@@ -13,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from signaling import datagrams
 from signaling import port as ports
 from signaling.beat import Beat
-from signaling.port import SLOT, SOURCES, Address, Port, Share
+from signaling.datagrams import SLOT, Address, Destination
+from signaling.port import SOURCES, Port, Share
 
 
 class Caller:
@@ -154,7 +156,7 @@ async def test_known_media_is_handed_over_where_it_stands() -> None:
         taken: list[bytes] = []
 
         def media(slot: int, sizes: Sequence[int], now: float) -> Sequence[int]:
-            taken.extend(port.datagram(place, size) for place, size in enumerate(sizes, slot))
+            taken.extend(port.inbox.datagram(place, size) for place, size in enumerate(sizes, slot))
             return [place for place, size in enumerate(sizes, slot) if size < 10]
 
         port.known(shares[0], ann.address, media)
@@ -183,15 +185,15 @@ def test_everything_arrives_whole_and_in_order(
 
     async def check() -> None:
         with opened() as (port, _, _):
-            port._segments = segments
+            port.outbox._segments = segments
             browsers = [Browser(port), Browser(port)]
-            ways = [port.destination(one.address) for one in browsers]
+            ways = [Destination(one.address) for one in browsers]
             wanted: list[list[bytes]] = [[], []]
             for who, sizes in turns:
                 at = port.space(sum(sizes), len(sizes))
                 for number, size in enumerate(sizes):
                     data = bytes([number]) * size
-                    port.outbox[at : at + size] = data
+                    port.outbox.memory[at : at + size] = data
                     at += size
                     wanted[who].append(data)
                 port.push(sizes, ways[who])
@@ -208,12 +210,12 @@ async def test_a_way_without_runs_is_found_out(monkeypatch: pytest.MonkeyPatch) 
     """Where the kernel refuses a run, that one is lost and the next go singly."""
     with opened() as (port, _, _):
         ann = Browser(port)
-        way = port.destination(ann.address)
-        monkeypatch.setattr(ports, "UDP_SEGMENT", 0xFF)
+        way = Destination(ann.address)
+        monkeypatch.setattr(datagrams, "UDP_SEGMENT", 0xFF)
 
         def send() -> None:
             at = port.space(300, 3)
-            port.outbox[at : at + 300] = b"a" * 100 + b"b" * 100 + b"c" * 100
+            port.outbox.memory[at : at + 300] = b"a" * 100 + b"b" * 100 + b"c" * 100
             port.push([100, 100, 100], way)
             port.flush()
 
