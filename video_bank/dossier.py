@@ -197,8 +197,8 @@ class Dossier:
         if "screen" in rest:
             zh, en = f"{zh}的屏幕", f"{en}'s screen"
         same = [each for each in people if each.role == role]
-        name = f" · {same[0].name}" if len(same) == 1 else f" {number or 1}"
-        return f"{zh} {en}{name}"
+        name = same[0].name if len(same) == 1 else number or "1"
+        return f"{zh} {name} · {en}"  # the end is what a narrow place cuts off
 
     # -- what ---------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from recordings.rendering import NotRendered, rendered
 from recordings.stage import Box, Letters, fit, layout
 from recordings.store import LocalSource
 
+from .media import call
 from .parts import DEK
 from .takes import WALL, record, take
 
@@ -151,6 +152,14 @@ def test_what_the_clock_says(duet: Path) -> None:
     assert "UTC-03:30" in _Clock([footage(duet, WALL)], [0], "S-1", -210).line(0)
     zero = signed_wall_us(footage(duet))
     assert zero is not None and 0 <= zero - WALL <= 500_000
+
+
+def test_pictures_in_h264(tmp_path: Path) -> None:
+    path = tmp_path / "001.vbr"
+    record(path, {"customer": call(1.0, width=160, height=120, codec="h264")})
+    film = tmp_path / made(tmp_path, path).file
+    greys = [float(np.median(luma[60:120, 280:360])) for _, luma in frames(film)]
+    assert greys[1] < 60 and greys[-3] > 180 and greys == sorted(greys)
 
 
 def test_two_parts_lie_on_one_clock(tmp_path: Path) -> None:

@@ -415,9 +415,9 @@ async def test_another_guest_has_no_name_that_is_not_certain(office: Office) -> 
             await seat(tx, office.session, Attendee.joined(person, "customer", "co_customer"))
     dossier = office.exports()._dossier
     names = (await dossier.of(office.session)).names
-    assert names["customer"] == "客户 Customer · 张三"
-    assert names["teller screen"] == "柜员的屏幕 Teller's screen · 王芳"
-    assert names["co_customer 2"] == "共同借款人 Second borrower 2"
+    assert names["customer"] == "客户 张三 · Customer"
+    assert names["teller screen"] == "柜员的屏幕 王芳 · Teller's screen"
+    assert names["co_customer 2"] == "共同借款人 2 · Second borrower"
 
 
 class Desk:
