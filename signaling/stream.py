@@ -12,7 +12,7 @@ from signaling.downlink import SEND_TIME_URI, WALL_CLOCK, Downlink
 from signaling.layer import Layer
 from signaling.line import Line
 from signaling.rate import LOSS_LOW
-from signaling.rtp import Packet
+from signaling.rtp import Packet, timestamp_delta
 from signaling.uplink import LEVEL_URI, NOTHING, RID_URI, Arrival, Uplink
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 OLD_S = 2.0
 "Packets asked for that are no longer kept may be so old."
+QUEUED_US = 2_000_000
 STREAMS = 64
 "Most streams a browser is known to send."
 
@@ -42,6 +43,8 @@ class Link:
         "What the browser sends, by SSRC."
         self.handed_over: object = None
         "The last RTCP packet that came in parsed."
+        self._compared: set[int] = set()
+        "Streams whose first sender report has come."
         self._media_time = media_time
         self._codecs: dict[str, dict[int, str]] = {}
         self._mid_extension = 0
@@ -132,6 +135,7 @@ class Link:
                     self._reported(self.downlinks[block.ssrc], block, now)
         match report:
             case rtcp.SenderReport(ssrc) if ssrc in self.layers:
+                self._compare(self.layers[ssrc], report, now)
                 self.layers[ssrc].sender_report(report, now)
             case rtcp.Nack(ssrc, lost) if ssrc in self.downlinks:
                 self._missed(self.downlinks[ssrc], list(lost), now)
@@ -139,6 +143,20 @@ class Link:
                 self.downlinks[ssrc].request_keyframe(now)
             case rtcp.Remb(bitrate, ssrcs) if any(ssrc in self.downlinks for ssrc in ssrcs):
                 self.line.estimated(bitrate)
+
+    def _compare(self, layer: Layer, report: rtcp.SenderReport, now: float) -> None:
+        """The first report may have queued longer than the packets it tells of: theirs counts.
+
+        Else sound and pictures would both be moved to and fro, and apart meanwhile.
+        """
+        here = self._media_time(now)
+        line = layer.clock.timestamp_at(here)
+        if report.ssrc in self._compared or line is None:
+            return
+        self._compared = {ssrc for ssrc in self._compared if ssrc in self.layers} | {report.ssrc}
+        behind = timestamp_delta(line, report.timestamp) * 1_000_000 // layer.codec.rate
+        if 0 < behind < QUEUED_US:
+            layer._publisher.sender_clock.add(rtcp.ntp_us(report.ntp), here - behind)
 
     def _reported(self, downlink: Downlink, block: rtcp.Block, now: float) -> None:
         downlink.reported(block, now)

@@ -6,6 +6,8 @@ import itertools
 import time
 from collections.abc import Sequence
 
+import pytest
+
 from signaling import rtcp
 from signaling.frames import Frame, SenderClock
 from signaling.rate import START_BPS
@@ -205,6 +207,41 @@ def test_reports_keep_sound_and_picture_on_one_clock() -> None:
     assert remb.bitrate == START_BPS
     (receiver,) = (one for one in reports if isinstance(one, rtcp.ReceiverReport))
     assert {one.ssrc for one in receiver.blocks} == {7}
+
+
+def test_a_first_report_that_queued_moves_nothing_to_and_fro() -> None:
+    """Pictures queue 0.3 s behind the sound, the report 0.5 s: soon both are right."""
+    link, wire, shared = Link(lambda at: int(at * 1e6)), Wire(), SenderClock()
+    kinds = {"audio": (48_000, 50, 7, 0.0), "video": (90_000, 25, 8, 0.3)}
+    for kind in kinds:
+        link.uplinks[kind] = Uplink(
+            kind, own_ssrc=99, wire=wire, later=Clockwork(), put_off=lambda work: work(),
+            media_time=lambda at: int(at * 1e6), sender_clock=shared, on_started=lambda: None,
+        )  # fmt: skip
+        link.open_uplink(kind, {96: "opus" if kind == "audio" else "vp8"}, [kinds[kind][2]], {})
+
+    def send(start: float, end: float, queued: float) -> None:
+        for kind, (rate, per_s, ssrc, late) in kinds.items():
+            layer = link.uplinks[kind].stream(ssrc)
+            assert layer is not None
+            for n in range(round(start * per_s), round(end * per_s)):
+                at = 1 + n / per_s + late * queued
+                layer.receive((packet(n, n * rate // per_s, b"\x10\0x", at=at, marker=1),))
+
+    def taken(kind: str, at: float) -> float:
+        timestamp = link.uplinks[kind].clock.timestamp_at(int(at * 1e6))
+        assert timestamp is not None
+        return timestamp / kinds[kind][0]
+
+    send(0, 1, queued=1.0)
+    report = b"".join(
+        rtcp.sender_report(rtcp.SenderReport(ssrc, rtcp.ntp_time(2e9), rate, 1, 1))
+        for rate, _, ssrc, _ in kinds.values()
+    )
+    link.received_rtcp(report, 2.5)
+    assert taken("audio", 2.5) == pytest.approx(1.5, abs=0.01), "the sound stays where it is"
+    send(1, 3, queued=0.0)
+    assert taken("video", 4) == pytest.approx(3, abs=0.01) == taken("audio", 4)
 
 
 def test_camera_and_screen_get_one_answer_while_they_send() -> None:
