@@ -333,7 +333,7 @@ def main() -> int:
     os.umask(0o077)
     try:
         job = json.loads(sys.stdin.buffer.read(JOB_LIMIT))
-        made = _run(job)
+        made = film(job, lambda done: _say({"progress": round(done, 4)}))
     except (RecordingError, OSError, ValueError, KeyError, av.FFmpegError) as error:
         _say({"failed": _reason(error)})
         return 1
@@ -341,22 +341,26 @@ def main() -> int:
     return 0
 
 
-def _run(job: dict[str, Any]) -> Rendered:
+def film(job: Mapping[str, Any], told: Callable[[float], None]) -> Rendered:
+    """Render what `job` asks for (see the head of this file); all but `parts` and `out` may be
+    left out."""
     footage = []
     for part in job["parts"]:
         source = LocalSource(Path(part["path"]))
         reader = PartReader(source, bytes.fromhex(part["dek"]))
         footage.append(Footage(reader, source, part.get("wall_us")))
+    if not footage:
+        raise NothingRecorded("no part has a stream")
     return render(
         footage,
         Path(job["out"]),
-        session=str(job["session"]),
+        session=str(job.get("session") or footage[0].reader.preamble.header["session"]),
         names=dict(job.get("names", {})),
         offset_min=int(job.get("offset_min", 0)),
         format=job.get("format"),
         width=int(job.get("width", 1280)),
         height=int(job.get("height", 720)),
-        progress=lambda done: _say({"progress": round(done, 4)}),
+        progress=told,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import resource
 import signal
@@ -16,6 +17,7 @@ import av
 import numpy as np
 import pytest
 
+from recordings.__main__ import main as command
 from recordings.container import PartReader, Type
 from recordings.export import (
     FPS,
@@ -260,6 +262,21 @@ def test_a_process_of_its_own(duet: Path, tmp_path: Path) -> None:
     film = tmp_path / done["file"]
     assert film.stat().st_mode & 0o777 == 0o600
     assert DEK.hex().encode() not in out
+
+
+def test_from_the_command_line(
+    duet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def export(*keys: str) -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(keys)))
+        return command(["export", str(duet), "--out", str(tmp_path / "video")])
+
+    assert export(DEK.hex()) == 0
+    assert "video.mp4: 4.040 s, libx264, aac" in capsys.readouterr().out
+    (tmp_path / "video.mp4").unlink()
+    assert export("00" * 32) == 1
+    assert export() == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_wrong_key_leaves_nothing(duet: Path, tmp_path: Path) -> None:
