@@ -284,13 +284,16 @@ class Erasure:
         return cleared
 
     async def _needed(self, tx: Tx, person: str, *, besides: str) -> bool:
-        """Whether a session that is not erased, or an open invitation, is this person's."""
+        """Whether a recording that is not erased, a session that goes on or an open invitation is
+        this person's."""
         s, p, i = t.sessions.c, t.participants.c, t.invitations.c
         theirs = select(s.id).where(s.customer_id == person)
         took_part = select(p.session_id).where(p.person_id == person)
-        erased = select(t.parts.c.session_id).where(t.parts.c.erased_at.is_not(None))
+        kept = select(t.parts.c.session_id).where(t.parts.c.erased_at.is_(None))
         other = select(s.id).where(
-            s.id.in_(theirs.union(took_part)), s.id != besides, s.id.not_in(erased)
+            s.id.in_(theirs.union(took_part)),
+            s.id != besides,
+            s.id.in_(kept) | s.state.in_(LIVE),
         )
         invited = select(i.id).where(
             i.customer_id == person, i.used_at.is_(None), i.expires_at > now_us()

@@ -12,11 +12,11 @@ import asyncio
 import logging
 import os
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import groupby
+from typing import Any, Self
 
 from sqlalchemy import RowMapping, func, select, update
 
@@ -32,13 +32,15 @@ from video_bank.periods import Policy, month_after, month_of
 from video_bank.secrets import Secrets
 from video_bank.storage import Database, now_us
 from video_bank.storage import tables as t
-from video_bank.wrappings import Wrapped, Wrappings
+from video_bank.wrappings import BATCH, Wrapped, Wrappings
 
 log = logging.getLogger(__name__)
 
 DAY_US = 86_400_000_000
 LEAP_US = 60 * DAY_US
 "A longer silence in the timeline than this, and the nightly run does not trust the clock."
+CHUNK = 1000
+"Parts read at a time."
 LOOK_S = 600
 "How often the server looks whether it is night."
 VERBS = ("--dry-run", "shorten", "rotate", "adopt")
@@ -65,6 +67,11 @@ class Kept:
         """In which it may be erased at the earliest."""
         return month_of(self.until_us)
 
+    def and_(self, other: Self) -> Self:
+        """With another part: a session is kept as long as the part that is kept longest."""
+        last = max(self, other, key=lambda one: one.until_us)
+        return replace(last, parts=self.parts + other.parts, bytes=self.bytes + other.bytes)
+
     def view(self) -> dict[str, Any]:
         """As JSON."""
         return {
@@ -83,6 +90,10 @@ class Plan:
     """What a night does."""
 
     at: int
+    kept: list[Kept] = field(default_factory=list)
+    "Every session, the one whose time is over first first."
+    months: list[dict[str, Any]] = field(default_factory=list)
+    "As JSON: month, sessions, bytes, held."
     longer: list[tuple[str, int]] = field(default_factory=list)
     "Parts that the policy now keeps longer than it did: id, until when."
     shorter: int = 0
@@ -122,6 +133,58 @@ class Report:
     "Of the destroyed keys."
 
 
+class Survey:
+    """The plan while its parts are read."""
+
+    def __init__(self, policy: Policy, plan: Plan) -> None:
+        self._policy, self._plan = policy, plan
+        self._sessions: dict[str, Kept] = {}
+        self._wrapped: list[tuple[str, str, Wrapped]] = []
+        "Session, month and key of every sealed part."
+        self.keks: set[str] = set()
+        "Keys that wrap something."
+
+    def add(self, parts: Sequence[RowMapping]) -> None:
+        """Take up some parts."""
+        for part in parts:
+            self._add(part)
+
+    def _add(self, part: RowMapping) -> None:
+        plan, noted = self._plan, part["kept_until"]
+        kept = self._policy[part["product_class"]]
+        # What still runs ends now at the earliest.
+        until, source = kept.decides(part["sealed_at"] or plan.at)
+        longest = max(until, noted or 0)
+        one = Kept(part["session_id"], kept.id, 1, part["bytes"] or 0, longest, source.id, None)
+        before = self._sessions.get(one.session)
+        self._sessions[one.session] = one if before is None else before.and_(one)
+        self.keks.add(part["kek_id"])
+        if part["sealed_at"] is not None:
+            if noted is None or until > noted:
+                plan.longer.append((part["id"], until))
+            plan.shorter += until < (noted or 0)
+            month = month_of(max(longest, plan.at))
+            wrapped = Wrapped(part["id"], part["kek_id"], part["wrapped_dek"])
+            if wrapped.month != month:
+                self._wrapped.append((one.session, month, wrapped))
+
+    def result(self, held: Mapping[str, str]) -> Plan:
+        """The plan, but for the keys to be destroyed."""
+        plan = self._plan
+        for session in held.keys() & self._sessions.keys():
+            self._sessions[session] = replace(self._sessions[session], hold=held[session])
+        plan.kept = sorted(self._sessions.values(), key=lambda one: one.until_us)
+        plan.months = [_month(days) for _, days in groupby(plan.kept, lambda one: one.month)]
+        due = [one for one in plan.kept if one.until_us <= plan.at]
+        plan.held = [one for one in due if one.hold]
+        plan.erase = [one for one in due if not one.hold]
+        going = {one.session for one in plan.erase}
+        for session, month, wrapped in self._wrapped:
+            if session not in going:
+                plan.moves.setdefault(month, []).append(wrapped)
+        return plan
+
+
 class Retention:
     """The periods applied to everything that is kept."""
 
@@ -145,56 +208,17 @@ class Retention:
 
     # -- looking --------------------------------------------------------------------------
 
-    async def kept(self, now: int) -> list[Kept]:
-        """Every recorded session that is not erased, the one whose time is over first first."""
-        async with self._db.read() as c:
-            rows = (await c.execute(_alive())).mappings().all()
-            held = await standing(c)
-        sessions: defaultdict[str, list[RowMapping]] = defaultdict(list)
-        for row in rows:
-            sessions[row["session_id"]].append(row)
-        found = [self._kept(name, parts, held, now) for name, parts in sessions.items()]
-        return sorted(found, key=lambda each: (each.until_us, each.session))
-
-    def _kept(self, session: str, parts: list[RowMapping], held: Any, now: int) -> Kept:
-        """A session is kept as long as the one of its parts that is kept longest."""
-        until, source, name = max(self._until(part, now) for part in parts)
-        size = sum(part["bytes"] or 0 for part in parts)
-        return Kept(session, name, len(parts), size, until, source, held.get(session))
-
-    def _until(self, part: RowMapping, now: int) -> tuple[int, str, str]:
-        """Until when a part is kept: what was noted for it, or longer if the policy says so."""
-        kept = self.policy[part["product_class"]]
-        until, source = kept.decides(part["sealed_at"] or now)
-        return max(until, part["kept_until"] or 0), source.id, kept.id
-
     async def plan(self, now: int | None = None) -> Plan:
-        """What a night at ``now`` would do."""
-        now = now or now_us()
-        plan = Plan(now)
+        """What a night at ``now`` would do; reads every part that is not erased."""
+        survey = Survey(self.policy, Plan(now or now_us()))
         async with self._db.read() as c:
-            rows = (await c.execute(_alive())).mappings().all()
-        for row in rows:
-            if row["sealed_at"] is None:
-                continue
-            until = self.policy[row["product_class"]].until(row["sealed_at"])
-            if row["kept_until"] is None or until > row["kept_until"]:
-                plan.longer.append((row["id"], until))
-            plan.shorter += until < (row["kept_until"] or 0)
-        going = set()
-        for each in await self.kept(now):
-            if each.until_us <= now:
-                (plan.held if each.hold else plan.erase).append(each)
-                if not each.hold:
-                    going.add(each.session)
-        moves: defaultdict[str, list[Wrapped]] = defaultdict(list)
-        for row in rows:
-            month = max(month_of(self._until(row, now)[0]), month_of(now))
-            if row["session_id"] not in going and row["sealed_at"] and row["wrapped_dek"]:
-                if f"/{month}" not in row["kek_id"]:
-                    moves[month].append(Wrapped(row["id"], row["kek_id"], row["wrapped_dek"]))
-        plan.moves = dict(moves)
-        plan.destroy = await self._over(now, {row["kek_id"] for row in rows})
+            held = await standing(c)
+            rows = await c.stream(_alive())
+            async for chunk in rows.mappings().partitions(CHUNK):
+                # In a thread: calls go on beside it, however many parts there are.
+                await asyncio.to_thread(survey.add, chunk)
+        plan = await asyncio.to_thread(survey.result, held)
+        plan.destroy = await self._over(plan.at, survey.keks)
         return plan
 
     async def _over(self, now: int, used: set[str]) -> list[str]:
@@ -231,7 +255,8 @@ class Retention:
                 log.exception("x a session could not be erased")
                 report.failed[each.session] = error.strerror or "failed"
         for month, rows in plan.moves.items():
-            report.moved += await self.wrappings.move(rows, month)
+            for start in range(0, len(rows), BATCH):
+                report.moved += await self.wrappings.move(rows[start : start + BATCH], month)
         for kek in plan.destroy:
             try:
                 await self.wrappings.destroy(kek)
@@ -342,8 +367,21 @@ class Retention:
         return int((at if at <= now else at - timedelta(days=1)).timestamp()) * 1_000_000
 
 
+def _month(sessions: Iterable[Kept]) -> dict[str, Any]:
+    """What may be erased in one month."""
+    every = list(sessions)
+    return {
+        "month": every[0].month,
+        "sessions": len(every),
+        "bytes": sum(each.bytes for each in every),
+        "held": sum(each.hold is not None for each in every),
+    }
+
+
 def _alive() -> Any:
-    return select(t.parts).where(t.parts.c.erased_at.is_(None)).order_by(t.parts.c.id)
+    p = t.parts.c
+    columns = (p.id, p.session_id, p.product_class, p.sealed_at, p.kept_until, p.bytes)
+    return select(*columns, p.kek_id, p.wrapped_dek).where(p.erased_at.is_(None))
 
 
 async def _command(config: Config, verb: str) -> int:

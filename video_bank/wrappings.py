@@ -27,6 +27,11 @@ class Wrapped:
     kek: str
     wrapped: bytes
 
+    @property
+    def month(self) -> str:
+        """The month of the key."""
+        return kek_parts(self.kek)[1]
+
 
 class Wrappings:
     """Every wrapped key."""

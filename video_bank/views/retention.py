@@ -23,14 +23,7 @@ TYPED = 6
 async def overview(request: web.Request) -> web.Response:
     """Everything the page shows."""
     retention, now = request.app[RETENTION], now_us()
-    kept = await retention.kept(now)
     plan = await retention.plan(now)
-    months: dict[str, dict[str, int]] = {}
-    for each in kept:
-        month = months.setdefault(each.month, {"sessions": 0, "bytes": 0, "held": 0})
-        month["sessions"] += 1
-        month["bytes"] += each.bytes
-        month["held"] += each.hold is not None
     return web.json_response(
         {
             "policy": _policy(retention.policy, now),
@@ -41,9 +34,9 @@ async def overview(request: web.Request) -> web.Response:
             },
             "early": request.app[CONFIG].early_erasure,
             "plan": plan.view(),
-            "next": [each.view() for each in kept[:DUE]],
-            "sessions": len(kept),
-            "months": [{"month": name, **each} for name, each in sorted(months.items())],
+            "next": [each.view() for each in plan.kept[:DUE]],
+            "sessions": len(plan.kept),
+            "months": plan.months,
             "holds": await request.app[HOLDS].all(),
             "erasures": await request.app[ERASURE].latest(DUE),
         }
