@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import io
 import json
 import re
 import struct
@@ -715,6 +716,41 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return asdict(self)
+
+
+MEANINGS = {
+    "writing_failed": ("Writing failed (disk full?); what is here is whole.",
+                       "写入失败（磁盘已满？）；已有内容完整。"),
+    "stopped": ("The server was stopped; what is here is whole.", "服务器已停止；已有内容完整。"),
+    "recovered": ("A crash cut it; recovery signed how far it goes.",
+                  "因故障中断；恢复程序已签名确认其范围。"),
+    "preamble_cut": ("It ends before anything was recorded.", "文件在录制开始之前就结束了。"),
+    "no_final": ("It ends without its last record; recovery may not have closed it yet.",
+                 "缺少结束记录；可能尚未由恢复程序封存。"),
+    "record_cut": ("It ends inside a record, as after a crash or a copy that broke off.",
+                   "文件在一条记录中间结束，如崩溃或复制中断。"),
+    "end_damaged": ("Its end is damaged and nothing signed follows.",
+                    "尾部损坏，其后没有已签名内容。"),
+    "not_a_recording": ("This is no recording of this format.", "这不是本格式的录像文件。"),
+    "header_wrong": ("Its header is not one that a recorder writes.", "文件头不是录制程序所写。"),
+    "suite_unknown": ("It needs a newer verifier.", "需要更新版本的验证程序。"),
+    "signer_unknown": ("No trusted key signed it: is --trust the right file?",
+                       "签名者不受信任：--trust 指定的文件是否正确？"),
+    "preamble_signature_wrong": ("Its header was changed.", "文件头被更改。"),
+    "record_malformed": ("A record was changed or is damaged.", "有记录被更改或损坏。"),
+    "records_missing": ("Records were taken out or changed places.", "有记录被删除或调换位置。"),
+    "record_repeated": ("A record stands there twice.", "有记录重复出现。"),
+    "record_altered": ("A record is not the one that was signed.", "有记录与签名时不一致。"),
+    "signature_wrong": ("A signature is wrong.", "签名不正确。"),
+    "index_wrong": ("Its index does not fit its records.", "索引与记录不符。"),
+    "data_after_final": ("Something was appended to it.", "文件末尾被追加了内容。"),
+    "differs_from_log": ("It is another one than the log knows.", "与日志所记载的不是同一份。"),
+    "closing_wrong": ("It is not what recovery closed.", "与恢复程序封存时的内容不符。"),
+    "key_wrong": ("This key is not the part's.", "密钥不属于该文件。"),
+    "record_not_openable": ("A record does not open with the part's key.",
+                            "有记录无法用密钥打开。"),
+}  # fmt: skip
+"""Reasons for people, in English and Chinese."""
 
 
 class Opener(Protocol):
@@ -1604,6 +1640,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         for verdict in verdicts:
             say(_line(verdict))
+            for meaning in MEANINGS.get(verdict.reason, ()):
+                say(f"    {meaning}")
         for report in reports:
             say(_chain_line(report))
         for bundle in bundles:
@@ -1699,6 +1737,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add_arguments(parser)
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # consoles without 汉字
     try:
         return run(options)
     except (OSError, ValueError) as error:

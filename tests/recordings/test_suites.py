@@ -96,7 +96,7 @@ def test_every_byte_of_a_signed_record_counts() -> None:
     writer.finish()
     part, trust = bytes(sink.data), FIXED.trust()
     assert verify_part(MemoryStore(p=part), "p", trust).ok
-    for place in range(of_type(part, Type.CHECKPOINT)[0].offset, len(part), 3):
+    for place in range(of_type(part, Type.CHECKPOINT)[0].offset, len(part), 9):
         changed = part[:place] + bytes([part[place] ^ 8]) + part[place + 1 :]
         assert not verify_part(MemoryStore(p=changed), "p", trust).ok, place
 

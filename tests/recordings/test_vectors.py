@@ -10,6 +10,7 @@ import pytest
 
 from recordings import LocalStore, PartReader, Trust, Verdict, verify_part
 from recordings.container import Type
+from recordings.verify_recording import MEANINGS
 from tests.vectors.make_recordings import HERE, files
 
 EXPECT = sorted(path.stem for path in HERE.glob("*.expect"))
@@ -68,3 +69,4 @@ def test_every_reason_is_in_the_format_and_the_other_way_round() -> None:
         assert f'"{chosen}"' in code
         used.add(chosen)
     assert used == described
+    assert MEANINGS.keys() == described - {"finished"}
