@@ -135,19 +135,24 @@ class Vp8Frames:
         The same as pushing each, for the plain case that nothing is missing.
         """
         first = packets[0]
-        if first.sequence != self._next or self._parts:
+        start, data, at = data_start(first), first.data, first.offset
+        if first.sequence != self._next or self._parts or not start or data[at] & 0x1F != 0x10:
             return None
-        parts, stamp, begins = [], first.timestamp, True
-        for packet in packets:
-            start = data_start(packet)
+        # The descriptors of a frame are all alike but for the bit that says where it begins.
+        skip, plain, rest = start - at, data[at] & ~0x10, data[at + 1 : start]
+        stamp, parts = first.timestamp, [data[start : first.end]]
+        packet = first
+        for packet in packets[1:]:
+            data, at = packet.data, packet.offset
+            start = at + skip
             if (
-                not start
+                data[at] != plain
+                or data[at + 1 : start] != rest
                 or packet.timestamp != stamp
-                or (packet.data[packet.offset] & 0x1F == 0x10) is not begins
+                or start >= packet.end
             ):
                 return None
-            begins = False
-            parts.append(packet.data[start : packet.end])
+            parts.append(data[start : packet.end])
         if not packet.marker:
             return None
         self._parts = parts
