@@ -146,10 +146,10 @@ class Vp8Frames:
             data, at = packet.data, packet.offset
             start = at + skip
             if (
-                data[at] != plain
+                start >= packet.end
+                or data[at] != plain
                 or data[at + 1 : start] != rest
                 or packet.timestamp != stamp
-                or start >= packet.end
             ):
                 return None
             parts.append(data[start : packet.end])

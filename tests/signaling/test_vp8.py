@@ -58,6 +58,38 @@ def test_any_payload_is_survived(payload: bytes) -> None:
     assert len(ids.rewrite(one)) == len(payload)
 
 
+pieces = st.one_of(
+    st.sampled_from([b"\x90\x80\x81\x02", b"\x80\x80\x81\x02", b"\x10", b"\0", b"\x81\x80\x05"]),
+    st.binary(max_size=6),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(st.tuples(pieces, st.binary(max_size=4)), max_size=5), st.booleans()),
+        max_size=8,
+    ),
+    st.sets(st.integers(0, 40), max_size=3),
+)
+def test_a_frame_taken_as_a_whole_is_the_same(
+    runs: list[tuple[list[tuple[bytes, bytes]], bool]], lost: set[int]
+) -> None:
+    """What `whole` says of a run is what pushing each of its packets says, or it says nothing."""
+    one, other = vp8.Vp8Frames(), vp8.Vp8Frames()
+    number = 0
+    for stamp, (payloads, ends) in enumerate(runs):
+        run = []
+        for place, (head, body) in enumerate(payloads, 1):
+            number += 1 + (number in lost)
+            marker = int(ends and place == len(payloads))
+            run.append(packet(number, stamp * 3000, head + body, marker=marker))
+        expected = [frame for each in run if (frame := other.push(each)) is not None]
+        found = one.whole(run) if run else None
+        taken = [found] if found is not None else [f for each in run if (f := one.push(each))]
+        assert taken == expected
+        assert one.waiting_for_keyframe == other.waiting_for_keyframe
+
+
 def test_a_frame_without_an_end_is_given_up() -> None:
     frames = vp8.Vp8Frames()
     frames.push(packet(0, 0, b"\x10\x00" + b"x" * 60_000))
