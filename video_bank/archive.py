@@ -147,6 +147,9 @@ class Archive:
             await self._close(part, f"writing failed: {sealed.failure}")
         found = await self._verify(sealed.part_id, sealed.name)
         verdict = found["verdict"]
+        # Without FINAL the closing says how far the part goes.
+        whole = {"chain": sealed.chain, "records": sealed.records}
+        extent = whole if sealed.complete else {key: found[key] for key in whole}
         if failed:
             verdict = min(verdict, "incomplete", key=WORST_FIRST.index)
         async with self._db.write() as tx:
@@ -155,9 +158,7 @@ class Archive:
                 .where(t.parts.c.id == sealed.part_id)
                 .values(
                     sealed_at=now_us(),
-                    # Without FINAL the closing says how far the part goes.
-                    chain=sealed.chain if sealed.complete else found["chain"],
-                    records=sealed.records if sealed.complete else found["records"],
+                    **extent,
                     bytes=sealed.bytes,
                     duration_us=sealed.duration_us,
                     verdict=verdict,
@@ -168,8 +169,7 @@ class Archive:
         return {
             "verdict": await self._worst(session),
             "part": sealed.part_id,
-            "chain": sealed.chain,
-            "records": sealed.records,
+            **extent,
         }
 
     async def discard(self, recorder: Recorder) -> None:

@@ -9,9 +9,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import update
 
-from recordings.container import PartWriter
+from recordings.container import Ending, PartWriter
 from recordings.keys import new_dek
-from recordings.recorder import Head
+from recordings.recorder import Head, Sealed
 from recordings.timestamp import TestAuthority
 from recordings.verify_recording import Examination
 from tests.video_bank.cinema import Cinema, Reel, cinema, clip, write
@@ -92,6 +92,35 @@ async def test_a_recording_written_anew_with_the_stolen_key_differs_from_the_log
     # The signatures alone are good: it is the log that tells.
     archive.known = None
     assert (await archive.verify(session))["verdict"] == "ok"
+
+
+class Broken:
+    """A recorder whose part has no end, and who believes more is in it than there is."""
+
+    def __init__(self, name: str, writer: PartWriter) -> None:
+        self._name, self._writer = name, writer
+
+    async def finish(self, ending: Ending) -> Sealed:
+        return Sealed(
+            self._name, self._writer.part_id, "ff" * 32, 999, 0, 0, complete=False, failure="EIO"
+        )
+
+
+async def test_a_part_without_its_end_is_entered_as_far_as_its_closing_says(desk: Desk) -> None:
+    archive, dek = desk.cinema.archive, new_dek()
+    session = await desk.cinema.session(desk.teller, 5)
+    header = await archive._enter(session, dek)
+    assert header is not None
+    name = f"{session}/001.vbr"
+    writer = write(archive, name, header, dek, REELS, [], sealed=False)
+    writer.abandon()
+    said = await archive.finish(session, Broken(name, writer))  # type: ignore[arg-type]
+    assert (said["verdict"], said["chain"]) == ("closed by recovery", writer.chain.hex())
+    (part,) = await archive.parts(session)
+    assert (part["chain"], part["records"]) == (writer.chain.hex(), writer.records)
+    assert (await archive.verify(session))["verdict"] == "closed by recovery"
+    (proof,) = await desk.notary.at_once(session)
+    assert proof["state"] == "test"
 
 
 async def test_whoever_reviews_asks_for_the_proof_and_for_a_stamp(desk: Desk) -> None:
