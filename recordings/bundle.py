@@ -3,7 +3,8 @@
 ```
 parts/001.vbr  parts/001.vbr.close …    the sealed parts as they are, still encrypted
 timeline.json  proof.json  trust.pem    the session's chain, proofs of the day tree, public key
-certificates/  documents/               where there are any
+certificates/authorities.pem            in which time stamps end, where there are any
+documents/                              where there are any
 video.mp4 or video.mkv                  everybody side by side (see `export`)
 report.html                             all of this for people, in Chinese and English
 verify_recording.py                     the verifier, one file
@@ -39,6 +40,7 @@ from .verify_recording import SUITES
 MANIFEST = "MANIFEST.json"
 REPORT = "report.html"
 VERIFIER = "verify_recording.py"
+AUTHORITIES = "certificates/authorities.pem"
 PIECE = 1 << 20
 _HERE = Path(__file__).parent
 _PACKED = {".vbr", ".close", ".mp4", ".mkv", ".pdf"}
@@ -129,9 +131,8 @@ def copy_part(store: Store, name: str, number: int, directory: Path) -> Path:
 
     `FileNotFoundError` if the store has no such part.
     """
-    parts = directory / "parts"
-    parts.mkdir(mode=0o700, exist_ok=True)
-    path = parts / f"{number:03d}.vbr"
+    path = directory / "parts" / f"{number:03d}.vbr"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     with contextlib.closing(store.open(name)) as source, _new(path) as out:
         at, size = 0, source.size()
         while at < size:
@@ -148,6 +149,7 @@ def copy_part(store: Store, name: str, number: int, directory: Path) -> Path:
 
 def put(path: Path, data: bytes) -> None:
     """A new small file that others cannot read."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     with _new(path) as out:
         out.write(data)
 
@@ -159,7 +161,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def finish(directory: Path, report: Report, signer: Signer) -> None:
     """Add the verifier, the report and, last, the signed manifest of all files."""
-    shutil.copyfile(_HERE / VERIFIER, directory / VERIFIER)
+    put(directory / VERIFIER, (_HERE / VERIFIER).read_bytes())
     report.files = [(name, path.stat().st_size, hash_of(path)) for name, path in _files(directory)]
     put(directory / REPORT, render(report).encode())
     hashes = {name: digest for name, _, digest in report.files}
@@ -213,7 +215,11 @@ def render(report: Report) -> str:
     environment.filters.update(
         utc=_utc, media=media_time, local=lambda us: _local(us, report.offset_min)
     )
-    return environment.get_template(REPORT).render(r=report, verifier=VERIFIER)
+    return environment.get_template(REPORT).render(
+        r=report,
+        verifier=VERIFIER,
+        authorities=AUTHORITIES if any(name == AUTHORITIES for name, *_ in report.files) else "",
+    )
 
 
 def media_time(us: int | None) -> str:

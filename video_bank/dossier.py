@@ -80,6 +80,10 @@ class Case:
 class Proofs(Protocol):
     """Who proves when parts were what they are."""
 
+    @property
+    def authorities(self) -> bytes:
+        """The certificates in which stamps end, as PEM; empty without any."""
+
     async def at_once(self, session: str) -> list[dict[str, Any]]:
         """For each part, its place in the day's tree, the signed head and its stamp."""
 
@@ -104,6 +108,11 @@ class Dossier:
         self._archive, self._businesses, self._proofs = archive, businesses, proofs
         self._zh = pages.words("zh", "common", "staff")
         self._en = pages.words("en", "common", "staff")
+
+    @property
+    def authorities(self) -> bytes:
+        """The certificates in which stamps end, as PEM; empty without any."""
+        return self._proofs.authorities
 
     async def of(self, session: str) -> Case:
         """Read what there is about a session."""

@@ -271,6 +271,8 @@ class Exports:
             bundle.write_json(directory / name, value)
         trust = await asyncio.to_thread(self._archive.trust_path.read_bytes)
         bundle.put(directory / "trust.pem", trust)
+        if self._dossier.authorities:
+            bundle.put(directory / bundle.AUTHORITIES, self._dossier.authorities)
         await self._beside(lambda: bundle.finish(directory, report, self._archive.signer))
         packed, out = self._spool / made / "packed.zip", self._spool / f"{made}.zip"
         size, sha256 = await self._beside(

@@ -21,6 +21,7 @@ from hashlib import sha256
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import RowMapping, exists, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -91,6 +92,11 @@ class Notary:
         self._broken: set[str] = set()
         self._failures, self._asked_at, self._ask_from = 0, 0, 0
         self._turn = asyncio.Lock()
+
+    @property
+    def authorities(self) -> bytes:
+        """The certificates in which stamps end, as PEM; empty without any."""
+        return b"".join(root.public_bytes(Encoding.PEM) for root in self._roots)
 
     # -- leaves -----------------------------------------------------------------------------
 

@@ -180,6 +180,7 @@ async def ended(exports: Exports, made: str, reviewer: str) -> dict[str, Any]:
 def verified(directory: Path) -> tuple[int, str]:
     """What the bundle's own verifier says, as the report tells people to call it."""
     command = [sys.executable, "-I", "verify_recording.py", ".", "--trust", "trust.pem"]
+    command += ["--roots", "certificates/authorities.pem"]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
 
@@ -223,8 +224,8 @@ async def test_a_bundle_that_anybody_can_verify(
         each.relative_to(directory).as_posix() for each in directory.rglob("*") if each.is_file()
     }
     assert names == {
-        "parts/001.vbr", "timeline.json", "proof.json", "trust.pem", "video.mp4", "report.html",
-        "verify_recording.py", "MANIFEST.json",
+        "certificates/authorities.pem", "parts/001.vbr", "timeline.json", "proof.json",
+        "trust.pem", "video.mp4", "report.html", "verify_recording.py", "MANIFEST.json",
     }  # fmt: skip
     signed = json.loads((directory / "MANIFEST.json").read_text())
     files = json.loads(signed["manifest"])["files"]
@@ -234,6 +235,7 @@ async def test_a_bundle_that_anybody_can_verify(
     }
     code, said = await asyncio.to_thread(verified, directory)
     assert code == 0 and "test authority, not evidence" in said, said
+    assert "not checked up to a root" not in said
 
     timeline = json.loads((directory / "timeline.json").read_text())
     assert timeline["whole"] and verify([Entry(**row) for row in timeline["rows"]]) is None

@@ -43,6 +43,9 @@ async def health(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
 
 
+REPLAYS = "staff export notary"
+"""Areas of words on pages with a replay."""
+
 routes = [
     Route("GET", "/", None, page("home", "home.html", "customer")),
     # Where a personal link leads; nothing is used up until the customer says so.
@@ -52,8 +55,8 @@ routes = [
     Route("GET", "/staff", Permission.OWN_ACCOUNT, page("staff", "staff.html", "staff")),
     Route("GET", "/teller", Permission.SERVE, page("teller", "teller.html", "staff")),
     Route("GET", "/supervise", Permission.SUPERVISE, page("supervise", "supervise.html", "staff")),
-    Route("GET", "/review", Permission.REVIEW, page("review", "review.html", "staff export notary")),
-    Route("GET", "/replay", Permission.REPLAY, page("replay", "replay.html", "staff export notary")),
+    Route("GET", "/review", Permission.REVIEW, page("review", "review.html", REPLAYS)),
+    Route("GET", "/replay", Permission.REPLAY, page("replay", "replay.html", REPLAYS)),
     Route("GET", "/admin", Permission.AUDIT, page("admin", "admin.html", "staff notary")),
     Route("GET", "/api/health", None, health),
 ]
