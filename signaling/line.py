@@ -23,6 +23,7 @@ SETTLE_S, CHOKED_S = 1.4, 3.2
 "Reports that come sooner after a cut still tell of the time before it; longer after a pause."
 QUEUE_S = 0.12
 "A round trip this much above the shortest means that a queue builds up."
+FLOWS_S = 0.04
 LATE_S = 0.03
 DOUBTFUL_BPS = 600_000
 "Jitter makes browsers estimate too little: nothing below this is believed without other signs."
@@ -170,7 +171,8 @@ class Line:
         busy = self.bps == inf or sent_bps > 0.8 * self.bps
         if remb is not None and (remb < 0.95 * sent_bps or (busy and remb < 1.1 * sent_bps)):
             sure = self._queues or self._loss > LOSS_HIGH + self._own_loss
-            found = remb if sure else max(remb, DOUBTFUL_BPS)
+            if sure or not self._flows:
+                found = remb if sure else max(remb, DOUBTFUL_BPS)
         if self._loss > LOSS_HIGH + self._own_loss:
             carried = min(self.bps, max(self._rates)) * (1 - self._loss)
             found = min(found, 0.9 * carried)
@@ -183,6 +185,12 @@ class Line:
         """Packets stand in a queue."""
         lately = sorted(self._trips[-3:])
         return len(lately) == 3 and lately[1] > min(self._trips) + QUEUE_S
+
+    @property
+    def _flows(self) -> bool:
+        """Nothing stands in a queue, nothing is lost: a busy browser estimates too little, too."""
+        lately = self._trips[-3:]
+        return len(lately) == 3 and max(lately) < min(self._trips) + FLOWS_S and not self._loss
 
     @property
     def _troubled(self) -> bool:

@@ -195,8 +195,9 @@ class Uplink:
     def allowed_bps(self, now: float, backlog_s: float | None = None) -> int:
         """How much the publisher may send now, in all its streams.
 
-        `backlog_s`: how long the sound beside it queues, if there is any. Pictures tell less:
-        browsers hold large ones back themselves.
+        `backlog_s`: how long the sound beside it queues, if there is any. Only what both come late
+        by is a queue: browsers hold large pictures back themselves, and a microphone that stops
+        for a moment is late ever after.
         """
         low = self._low_alive(now)
         limits = (viewer.share_bps for viewer in self._viewers if not (low and viewer.wants_low))
@@ -204,7 +205,9 @@ class Uplink:
             now,
             received_bps=self.throughput.bps,
             loss=self.loss,
-            queue_s=self.main.queue_s if backlog_s is None else backlog_s,
+            queue_s=self.main.queue_s
+            if backlog_s is None
+            else min(backlog_s, self.backlog_at(now)),
             viewer_bps=min(limits, default=inf),
         )
         return allowed + (LOW_BPS if low else 0)

@@ -209,6 +209,30 @@ def test_reports_keep_sound_and_picture_on_one_clock() -> None:
     assert {one.ssrc for one in receiver.blocks} == {7}
 
 
+def test_a_microphone_that_stopped_for_a_moment_is_no_queue() -> None:
+    link, wire = Link(lambda at: int(at * 1e6)), Wire()
+    for kind in ("audio", "video"):
+        link.uplinks[kind] = Uplink(
+            kind, own_ssrc=99, wire=wire, later=Clockwork(), put_off=lambda work: work(),
+            media_time=lambda at: int(at * 1e6), sender_clock=SenderClock(),
+            on_started=lambda: None,
+        )  # fmt: skip
+    link.open_uplink("audio", {111: "opus"}, [7], {})
+    link.open_uplink("video", {96: "vp8"}, [8], {})
+    sound, picture = link.uplinks["audio"].stream(7), link.uplinks["video"].stream(8)
+    assert sound is not None and picture is not None
+    for n in range(150):
+        late = 0.3 if n > 50 else 0.0
+        data = bytes((0x80, 111)) + packet(n, n * 960, b"x", at=0).data[2:]
+        sound.receive((Packet(data, 1 + n * 0.02 + late),))
+        picture.receive((packet(n, n * 1800, b"\x10\0x", at=1 + n * 0.02, marker=1),))
+        if n > 60:
+            link.allowance(99, 1 + n * 0.02)
+    assert link.backlog_at(3.99) > 0.2
+    (answer,) = rtcp.parse(link.allowance(99, 4.0))
+    assert isinstance(answer, rtcp.Remb) and answer.bitrate > 2_000_000
+
+
 def test_a_first_report_that_queued_moves_nothing_to_and_fro() -> None:
     """Pictures queue 0.3 s behind the sound, the report 0.5 s: soon both are right."""
     link, wire, shared = Link(lambda at: int(at * 1e6)), Wire(), SenderClock()
