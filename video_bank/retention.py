@@ -238,11 +238,7 @@ class Retention:
         """Do what :meth:`plan` says; one session that cannot be erased does not stop the others."""
         await self._erasure.resume()
         plan, report = await self.plan(now), Report()
-        async with self._db.write() as tx:
-            for part, until in plan.longer:
-                await tx.execute(
-                    update(t.parts).where(t.parts.c.id == part).values(kept_until=until)
-                )
+        await self._keep(plan.longer)
         for each in plan.erase if erase else ():
             reason = f"{each.class_id}: {each.source}"
             try:
@@ -270,6 +266,15 @@ class Retention:
         await self._note(plan, report)
         return report
 
+    async def _keep(self, parts: Sequence[tuple[str, int]]) -> None:
+        """Note until when parts are kept; by few at a time, so that nobody waits to write."""
+        for start in range(0, len(parts), BATCH):
+            async with self._db.write() as tx:
+                for part, until in parts[start : start + BATCH]:
+                    await tx.execute(
+                        update(t.parts).where(t.parts.c.id == part).values(kept_until=until)
+                    )
+
     async def _note(self, plan: Plan, report: Report) -> None:
         data = {
             "erased": report.erased,
@@ -290,19 +295,18 @@ class Retention:
 
         Not done by itself: a slip in the bank's file must not erase what cannot be had again.
         """
+        async with self._db.read() as c:
+            rows = (await c.execute(_alive())).mappings().all()
+        shorter = []
+        for row in rows:
+            until = self.policy[row["product_class"]].until(row["sealed_at"] or now_us())
+            if row["kept_until"] is not None and until < row["kept_until"]:
+                shorter.append((row["id"], until))
+        await self._keep(shorter)
         async with self._db.write() as tx:
-            rows = (await tx.execute(_alive())).mappings().all()
-            shorter = 0
-            for row in rows:
-                until = self.policy[row["product_class"]].until(row["sealed_at"] or now_us())
-                if row["kept_until"] is not None and until < row["kept_until"]:
-                    shorter += 1
-                    await tx.execute(
-                        update(t.parts).where(t.parts.c.id == row["id"]).values(kept_until=until)
-                    )
-            data = {"parts": shorter, "policy": self.policy.version}
+            data = {"parts": len(shorter), "policy": self.policy.version}
             await self._timeline.append(tx, AUDIT, "retention_shortened", by, data)
-        return shorter
+        return len(shorter)
 
     async def rotate(self, by: str) -> list[str]:
         """Wrap every key anew; the ids of the keys destroyed by that."""

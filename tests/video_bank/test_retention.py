@@ -342,6 +342,26 @@ async def test_a_crash_half_way_is_finished_by_the_next_night(
     certificate.check(text, Trust.load(bank.archive.trust_path))
 
 
+async def test_a_store_that_is_away_is_cleared_by_the_next_night(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await bank.session(await bank.customer())
+    over = await bank.over(session)
+
+    def away(name: str) -> None:
+        raise ConnectionError("no way to the bucket")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bank.archive.store, "delete", away)
+        made = await bank.erasure.erase(session, "over", now=over)
+    assert (await bank.parts(session))[0]["wrapped_dek"] is None  # which is what counts
+    assert [each["finished"] for each in await bank.erasure.latest(9)] == [False]
+    await bank.retention.night(over)
+    assert bank.archive.store.names() == []
+    assert [each["finished"] for each in await bank.erasure.latest(9)] == [True]
+    assert json.loads(await bank.erasure.certificate(made))["statement"]["sessions"] == [session]
+
+
 async def test_a_night_erases_what_is_due_and_leaves_what_is_held(bank: Bank) -> None:
     customer = await bank.customer()
     gone, held, later = [await bank.session(customer) for _ in range(3)]
