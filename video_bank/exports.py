@@ -25,7 +25,7 @@ from recordings.errors import Damaged, KeyUnavailable
 from recordings.rendering import NotRendered, rendered
 from video_bank.archive import Archive
 from video_bank.dossier import Dossier, Video
-from video_bank.errors import Conflict, NotFound, TooMany
+from video_bank.errors import Conflict, NotFound, TooMany, UserError
 from video_bank.evidence import AUDIT, Timeline
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
@@ -313,7 +313,7 @@ class Exports:
         for part in parts:
             try:
                 dek = await asyncio.to_thread(self._archive.dek, part)
-            except (KeyUnavailable, Damaged):
+            except (KeyUnavailable, Damaged, UserError):
                 raise Failed("erased") from None
             path = directory / "parts" / f"{part['number']:03d}.vbr"
             listed.append(
