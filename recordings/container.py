@@ -147,6 +147,7 @@ class PartWriter:
         """Write INDEX, CHECKPOINT, FINAL and close the file."""
         self._index()
         self.sign()
+        self._sink.sync()  # before anybody may read that the part is whole
         body = FINAL.pack(self.chain, self._wall(), self._last_index, self._last_leaf, int(ending))
         self._put_signed(Type.FINAL, body)
         self.finished = True
