@@ -167,7 +167,8 @@ class Line:
         A browser's estimate never rises far above what it is being sent, so an estimate well
         above that says nothing about the line; and it comes after what it is about.
         """
-        found, remb, sent_bps = inf, self._remb_bps, min(self._rates)
+        found, remb = inf, self._remb_bps
+        sent_bps = min((one for one in self._rates if one), default=0.0)  # it may just have begun
         busy = self.bps == inf or sent_bps > 0.8 * self.bps
         if remb is not None and (remb < 0.95 * sent_bps or (busy and remb < 1.1 * sent_bps)):
             sure = self._queues or self._loss > LOSS_HIGH + self._own_loss
