@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from signaling.rtp import Packet, sequence_delta, timestamp_delta
@@ -88,7 +89,12 @@ class OpusFrames:
 
     def push(self, packet: Packet) -> Frame | None:
         """The packet's Opus data; None for padding only."""
-        data = packet.payload
+        return self.whole((packet,))
+
+    def whole(self, packets: Sequence[Packet]) -> Frame | None:
+        """The same for a run of one."""
+        packet = packets[0]
+        data = packet.data[packet.offset : packet.end]
         return Frame(data, packet.timestamp, True) if data else None
 
 

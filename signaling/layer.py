@@ -9,7 +9,7 @@ from typing import Protocol
 
 from signaling import rtcp
 from signaling.codecs import Codec
-from signaling.frames import Frame, MediaClock, Reorder, SenderClock
+from signaling.frames import Frame, MediaClock, OpusFrames, Reorder, SenderClock
 from signaling.loss import LossBook
 from signaling.motion import Motion
 from signaling.padding import Padding
@@ -398,7 +398,8 @@ class Tap:
     """Puts the frames of one stream together."""
 
     __slots__ = (
-        "_frames", "_layer", "_put_off", "_reorder", "_run", "_waiting", "_whole", "handler",
+        "_frames", "_layer", "_put_off", "_reorder", "_run", "_sound", "_waiting", "_whole",
+        "handler",
     )  # fmt: skip
 
     def __init__(self, layer: Layer, handler: Callable[[Frame, int], None]) -> None:
@@ -407,7 +408,9 @@ class Tap:
         self._layer = layer
         self._reorder = Reorder()
         self._frames = layer.codec.frames()
-        self._whole = self._frames.whole if isinstance(self._frames, Vp8Frames) else None
+        self._sound = isinstance(self._frames, OpusFrames)
+        frames = self._frames
+        self._whole = frames.whole if isinstance(frames, OpusFrames | Vp8Frames) else None
         self._run: list[Packet] = []
         "Packets in order since the last frame ended."
         self._waiting: list[Packet] = []
@@ -436,7 +439,7 @@ class Tap:
                 continue
             reorder.expected = (packet.sequence + 1) & 0xFFFF
             run.append(packet)
-            if packet.marker or self._whole is None or len(run) > RUN_PACKETS:
+            if packet.marker or self._sound or self._whole is None or len(run) > RUN_PACKETS:
                 frame = self._whole(run) if self._whole is not None else None
                 if frame is None:
                     self._take(run)

@@ -141,8 +141,9 @@ class Participant:
             time_us = max(time_us, self.last_time_us.get(track, -1) + 1)
             self.last_time_us[track] = time_us
             encoded = EncodedFrame(
-                self.id, kind, uplink.codec, frame.data, time_us, frame.keyframe, screen, main.level
-            )
+                self.id, kind, main.codec.name, frame.data, time_us, frame.keyframe, screen,
+                main.level,
+            )  # fmt: skip
             for subscriber in tuple(subscribers):
                 try:
                     subscriber(encoded)
