@@ -204,8 +204,8 @@ class Line:
         if self._troubled:
             return
         growth = 1.08
-        if sent_bps < 0.75 * self.bps:
-            growth = 1.0  # nothing shows that it would carry more
+        if self.bps < DOUBTFUL_BPS and sent_bps < 0.75 * self.bps:
+            growth = 1.02  # nothing shows that it would carry more
         elif self.bps > 1.2 * self._failed_bps:
             self._failed_bps = inf
         elif self.bps > 0.8 * self._failed_bps and (self._remb_bps or 0) < 1.3 * sent_bps:

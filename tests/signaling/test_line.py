@@ -308,3 +308,20 @@ def test_what_was_lost_before_us_is_no_narrow_line(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(camera, "_up", lambda data: None if next(count) % 3 == 2 else up(data))
     world.run(112.0)
     assert browser.link.line.bps == float("inf") and not sink.wants_low
+
+
+def test_a_line_on_which_little_is_sent_comes_back() -> None:
+    """Whoever is sent the low layer gets the high one again."""
+    line = Line()
+    line.estimated(893_000)
+    octets = 0
+    for tick in range(120):
+        sent = 1_300_000 if tick < 8 else 300_000
+        octets += sent // 16
+        for _ in range(2):
+            line.took(0.2 if 2 < tick < 8 else 0.01)
+        line.update(tick / 2, sent, octets)
+        if tick == 8:
+            assert line.bps < 1_000_000
+            line.estimated(450_000)
+    assert line.share_bps(100_000, 2) > 600_000
