@@ -295,6 +295,7 @@ def test_stopped_half_way_it_leaves_nothing(tmp_path: Path) -> None:
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(job(path, tmp_path / "video", width=1280, height=720))
     process.stdin.close()
+    process.stdin = None
     first = json.loads(process.stdout.readline())
     assert 0 < first["progress"] < 1
     assert list(tmp_path.glob("video*"))
@@ -302,10 +303,9 @@ def test_stopped_half_way_it_leaves_nothing(tmp_path: Path) -> None:
     niceness = int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[16])
     assert limits == (0, 0) and niceness >= 10
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 1
-    process.stdout.close()
-    assert process.stderr is not None
-    process.stderr.close()
+    # It steps back behind everybody else: on a busy machine its last moments take a while.
+    process.communicate(timeout=90)
+    assert process.returncode == 1
     assert not list(tmp_path.glob("video*"))
 
 
