@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -267,15 +268,18 @@ async def test_a_recording_is_followed_while_it_grows(
         for packet in SMALL:
             at = packet.time_us + turn * 2_000_000
             recorder.frame(stream, packet.kind, at, packet.data, packet.keyframe)
-        await asyncio.sleep(0.8)
+        signed_us, deadline = turn * 2_000_000 + 1_500_000, time.monotonic() + 20
+        while (await replay.edge(session) or 0) < signed_us:
+            assert time.monotonic() < deadline, "not signed"
+            await asyncio.sleep(0.1)
         if turn == 0:
             opened = await made.reviews.open(session, reviewer, "complaint")
         now = await made.reviews.moving(session, opened["viewing"])
         (one,) = now["streams"]
         lengths.append(one["duration_us"])
         records.append(int(one["url"].partition("=")[2]))
-    assert lengths == sorted(set(lengths)) and 5_000_000 < lengths[-1] <= 6_000_000
     part = now["streams"][0]["part"]
+    assert lengths == sorted(set(lengths)) and 5_000_000 < lengths[-1] <= 6_000_000
     earlier = await replay.view(session, part, stream, records[0])
     assert earlier.duration_us == lengths[0], "a player goes on reading what it began with"
     await made.archive.finish(session, recorder)
