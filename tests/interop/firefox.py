@@ -30,6 +30,7 @@ PREFERENCES: Json = {
     "media.navigator.permission.disabled": True,
     "media.navigator.video.default_width": 1280,  # it takes no wishes
     "media.navigator.video.default_height": 720,
+    "media.navigator.video.default_fps": 25,
     # Server and browser meet on this machine, with addresses that need no mDNS.
     "media.peerconnection.ice.obfuscate_host_addresses": False,
     "intl.accept_languages": "en-US, en",

@@ -231,6 +231,19 @@ class Teller(Staff):
         expect(self.button("I am ready")).to_be_visible()
 
 
+class Colleague(Teller):
+    """Somebody with a console who is asked in, or takes over."""
+
+    def __init__(self, browser: Browser, bank: Bank, account: Account) -> None:
+        super().__init__(browser, bank, account)
+        self.name = self.page.locator("meta[name=person]").get_attribute("content") or ""
+
+    def answer(self, title: str) -> None:
+        card = self.page.get_by_role("alertdialog", name=re.compile(title))
+        card.get_by_role("button", name="Accept").click()
+        expect(self.page.get_by_role("toolbar", name="Call controls")).to_be_visible()
+
+
 class Reviewer(Staff):
     """A reviewer at the list of sessions."""
 

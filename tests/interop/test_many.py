@@ -4,10 +4,19 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Playwright, expect, sync_playwright
+from playwright.sync_api import Locator, Playwright, expect, sync_playwright
 
-from tests.interop.bank import Account, Bank
-from tests.interop.people import Customer, Person, Staff, Teller, eventually, open_chromium, playing
+from tests.interop.bank import Bank
+from tests.interop.people import (
+    Colleague,
+    Customer,
+    Person,
+    Staff,
+    Teller,
+    eventually,
+    open_chromium,
+    playing,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -31,19 +40,6 @@ def playwright() -> Iterator[Playwright]:
     with sync_playwright() as running:
         yield running
     expect.set_options(timeout=None)
-
-
-class Colleague(Teller):
-    """Somebody with a console who is asked in, or takes over."""
-
-    def __init__(self, browser: Browser, bank: Bank, account: Account) -> None:
-        super().__init__(browser, bank, account)
-        self.name = self.page.locator("meta[name=person]").get_attribute("content") or ""
-
-    def answer(self, title: str) -> None:
-        card = self.page.get_by_role("alertdialog", name=re.compile(title))
-        card.get_by_role("button", name="Accept").click()
-        expect(self.page.get_by_role("toolbar", name="Call controls")).to_be_visible()
 
 
 class Supervisor(Staff):
