@@ -33,8 +33,8 @@ FULL, STAFF = (1280, 720), (960, 540)
 "The customer's picture, and what staff's cameras are asked for."
 WINDOW = (960, 600)
 "Nothing here has a graphics processor: smaller pages leave more for the pictures."
-FPS = 15
-"At least; of 25, on two cores that also encode three cameras and run the server."
+FPS = 10
+"At least, of 25: two cores encode three cameras, and Firefox draws its test picture itself."
 T = TypeVar("T")
 KEEP = """{
   globalThis.connections = []
