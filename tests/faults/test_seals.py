@@ -33,7 +33,7 @@ async def test_what_was_noted_before_the_kill_is_held_against_the_file(
     session = await branch.call(teller, customer)
     await until(lambda: rows(bank, NOTES) or None, seconds=3 * NOTE_S)
     bank.kill()
-    noted = json.loads(rows(bank, NOTES)[0]["data"])["parts"]
+    noted = json.loads(rows(bank, NOTES)[-1]["data"])["parts"]
     assert rows(bank, LEAVES) == []
     await asyncio.to_thread(bank.__enter__)
 
@@ -54,9 +54,7 @@ async def test_what_was_noted_before_the_kill_is_held_against_the_file(
     records, chain = noted[leaf["part_id"]]
     false = json.dumps({"parts": {leaf["part_id"]: [records, chain[::-1]]}})
     with sqlite3.connect(bank.data / "bank.sqlite3", timeout=10) as connection:
-        connection.execute(
-            "UPDATE timeline SET data = ? WHERE chain LIKE 'running:%' AND seq = 1", (false,)
-        )
+        connection.execute("UPDATE timeline SET data = ? WHERE chain LIKE 'running:%'", (false,))
     connection.close()
     found = await reviewer.post(f"/api/reviews/{session}/verify")
     assert (found["verdict"], found["parts"][0]["reason"]) == ("tampered", "differs_from_log")

@@ -539,7 +539,7 @@ async def test_the_command_says_what_it_would_do(
         await tx.execute(update(t.parts).values(kept_until=1, sealed_at=1))
 
     async def command(*words: str) -> str:
-        arguments = [*words, "--data", str(config.data)]
+        arguments = [*words, "--data", str(config.data), "--database-url", config.database_url]
         assert await asyncio.to_thread(retention.main, arguments) == 0
         return capsys.readouterr().out
 
@@ -652,7 +652,8 @@ async def test_a_bank_moves_its_keys_into_a_token(
     before = await bank.parts(session)
     with pytest.raises(OperatorError):
         await bank.retention.adopt("test")
-    arguments = ["--data", str(config.data), "--keyring", "pkcs11", "--pkcs11-token", "bank"]
+    arguments = ["--data", str(config.data), "--database-url", config.database_url]
+    arguments += ["--keyring", "pkcs11", "--pkcs11-token", "bank"]
     arguments += ["--pkcs11-module", str(MODULE), "--pkcs11-pin-file", str(token / "pin")]
     said = []
     for _ in range(2):  # again, as after a crash: nothing is left to do
