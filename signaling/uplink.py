@@ -22,8 +22,6 @@ MAIN, LOW = "h", "l"
 "The names (rid) of the simulcast layers."
 LOW_BPS = 150_000
 "What the low layer takes."
-UNHEARD_BPS = 800_000
-"For viewers whose browsers have not reported yet: the first of it floods no narrow line."
 BOTH_BPS = 450_000
 "Publishers who may send less than this send one layer only."
 LOW_PATIENCE_S = 3.0
@@ -202,7 +200,7 @@ class Uplink:
         for a moment is late ever after.
         """
         low = self._low_alive(now)
-        limits = (_limit(viewer) for viewer in self._viewers if not (low and viewer.wants_low))
+        limits = (viewer.share_bps for viewer in self._viewers if not (low and viewer.wants_low))
         allowed = self.allowance.update(
             now,
             received_bps=self.throughput.bps,
@@ -262,9 +260,3 @@ class Uplink:
         self._handler = None
         for layer in self.layers:
             layer.close()
-
-
-def _limit(viewer: Downlink) -> float:
-    """What a viewer may be sent."""
-    heard = viewer.round_trip_s is not None
-    return viewer.share_bps if heard else min(viewer.share_bps, UNHEARD_BPS)
