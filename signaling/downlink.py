@@ -369,6 +369,12 @@ class Downlink:
         """Whether the number is one of those since the stream last began anew."""
         return self._continuity.covers(sequence)
 
+    def source_packet(self, sequence: int) -> Packet | None:
+        """The source's packet behind one of our numbers, if it is still kept."""
+        if self.layer is None:
+            return None
+        return self.layer.again(self._continuity.source_sequence(sequence))
+
     def request_keyframe(self, now: float) -> None:
         """The browser cannot go on without a key frame."""
         layer = self.layer or self._awaited

@@ -356,6 +356,15 @@ class Layer:
         return self.heard_at is not None and now - self.heard_at < ALIVE_S
 
     @property
+    def sender_clock(self) -> SenderClock:
+        """The publisher's clock against ours."""
+        return self._publisher.sender_clock
+
+    def backlog_at(self, now: float) -> float:
+        """How long its packets stand in a queue on the way in just now, in seconds."""
+        return self._book.backlog.at(now)
+
+    @property
     def queue_s(self) -> float:
         """How long packets queue on the way in."""
         return self._queue.seconds

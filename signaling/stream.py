@@ -156,7 +156,7 @@ class Link:
         self._compared = {ssrc for ssrc in self._compared if ssrc in self.layers} | {report.ssrc}
         behind = timestamp_delta(line, report.timestamp) * 1_000_000 // layer.codec.rate
         if 0 < behind < QUEUED_US:
-            layer._publisher.sender_clock.add(rtcp.ntp_us(report.ntp), here - behind)
+            layer.sender_clock.add(rtcp.ntp_us(report.ntp), here - behind)
 
     def _reported(self, downlink: Downlink, block: rtcp.Block, now: float) -> None:
         downlink.reported(block, now)
@@ -255,7 +255,7 @@ def _came(downlink: Downlink, sequence: int, since: float, now: float) -> bool:
     layer = downlink.layer
     if layer is None or not downlink.sent_lately(sequence):
         return False
-    packet = layer.again(downlink._continuity.source_sequence(sequence))
+    packet = downlink.source_packet(sequence)
     if packet is None:  # no longer kept, if its source does not lose any
         return layer.loss < LOSS_LOW and now - since > OLD_S
     return packet.arrival > since

@@ -190,7 +190,7 @@ class Uplink:
 
     def backlog_at(self, now: float) -> float:
         """How long its packets queue on the way in just now."""
-        return self.main._book.backlog.at(now)
+        return self.main.backlog_at(now)
 
     def allowed_bps(self, now: float, backlog_s: float | None = None) -> int:
         """How much the publisher may send now, in all its streams.
