@@ -63,7 +63,8 @@ def media(rows: list[Row]) -> str:
         peer, late = row.get("peer", {}), row["latency_ms"]
         cells.append(
             (
-                row["sessions"], "yes" if row["record"] else "no",
+                f"{row['sessions']}{', load at its limit' if row.get('limited_by') else ''}",
+                "yes" if row["record"] else "no",
                 row["core_percent_per_session"], peer.get("core_percent_per_session", ""),
                 row.get("ratio_cpu_per_session", ""),
                 f"{late['p50']} / {late['p95']} / {late['p99']}", row["lost"],
