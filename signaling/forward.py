@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -67,6 +68,8 @@ AEAD_SUITES = (
 DTLS_1_2 = 0xFEFD
 H264_CONSTRAINED_BASELINE = "42e01f"
 "As aiortc writes it; what is offered need only have the same profile."
+NAME_BYTES = 8
+"Of chance in our ICE user name fragment."
 TRAILER_BYTES = 148
 "What SRTP and SRTCP may add to a packet."
 
@@ -114,7 +117,9 @@ def _probe() -> dict[str, tuple[object, tuple[str, ...]]]:
             receiver,
             ("_set_rtcp_ssrc", "_handle_rtp_packet", "_handle_rtcp_packet", "_handle_disconnect"),
         ),
-        "ice": (ice, ("get_component_candidates", "_protocols", "_check_list")),
+        "ice": (
+            ice, ("get_component_candidates", "_protocols", "_check_list", "_local_username"),
+        ),
         "protocol": (StunProtocol, ("datagram_received", "connection_made", "connection_lost")),
     }  # fmt: skip
     fast: dict[str, tuple[object, tuple[str, ...]]] = {
@@ -434,6 +439,8 @@ class ForwardingConnection(RTCPeerConnection):
     def _keep_to_ports(self, dtls: RTCDtlsTransport) -> None:
         """Let aioice use our ports instead of sockets of its own."""
         connection = dtls.transport._connection
+        # All calls of a port are told apart by this name: aioice's four letters may meet again.
+        connection._local_username = secrets.token_hex(NAME_BYTES)
 
         async def gather(component: int, addresses: list[str], timeout: int = 5) -> list[Candidate]:
             found = []
@@ -497,8 +504,8 @@ class Door:
 
     def heard(self, now: float) -> bool:
         """Whether something authentic came within QUIET_S."""
-        times = (layer.heard_at for layer in self._layers.values())
-        return now - max((one for one in times if one), default=self._heard_at) < QUIET_S
+        times = [one.heard_at for one in self._layers.values() if one.heard_at is not None]
+        return now - max([self._heard_at, *times]) < QUIET_S
 
     def received(self, data: bytes, source: Address, now: float) -> None:
         """A datagram of any kind."""

@@ -279,12 +279,18 @@ class Port:
             name, end = names[first], first + 1
             while end < count and names[end] == name:
                 end += 1
-            take = self._media.get(name)
-            others = take(first, sizes[first:end], now) if take else range(first, end)
-            for slot in others:
-                self._sort(self.inbox.datagram(slot, sizes[slot]), name, now)
+            try:
+                self._give(first, sizes[first:end], name, now)
+            except Exception:  # one call's trouble must not keep the others' media
+                log.exception("x datagrams of a call")
             first = end
         return count
+
+    def _give(self, first: int, sizes: Sequence[int], name: bytes, now: float) -> None:
+        """Hand on datagrams from one address."""
+        take = self._media.get(name)
+        for slot in take(first, sizes, now) if take else range(first, first + len(sizes)):
+            self._sort(self.inbox.datagram(slot, sizes[slot - first]), name, now)
 
     def _sort(self, data: bytes, name: bytes, now: float) -> None:
         """Find whose datagram it is."""
@@ -315,8 +321,10 @@ class Port:
             del owner.sources[name]
             self._media.pop(name, None)
         if len(share.sources) >= SOURCES:
-            oldest, _ = share.sources.popitem(last=False)
-            del self._owners[oldest]
+            # Who knows the name could ask from many addresses: those with media go last.
+            silent = (one for one in share.sources if one not in self._media)
+            oldest = next(silent, next(iter(share.sources)))
+            del share.sources[oldest], self._owners[oldest]
             self._media.pop(oldest, None)
         share.sources[name] = None
         self._owners[name] = share

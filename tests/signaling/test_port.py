@@ -148,6 +148,50 @@ async def test_a_connection_forgets_its_oldest_addresses() -> None:
         await until(lambda: port.dropped["stranger"] == 1)
 
 
+async def test_strangers_who_know_the_name_do_not_push_out_who_sends_media() -> None:
+    with opened() as (port, (first, _), shares):
+        ann = Browser(port)
+        ann.knock(b"first")
+        await until(lambda: first.got)
+        taken: list[int] = []
+
+        def media(slot: int, sizes: Sequence[int], now: float) -> Sequence[int]:
+            taken.extend(sizes)
+            return ()
+
+        port.known(shares[0], ann.address, media)
+        for _ in range(3 * SOURCES):
+            Browser(port).knock(b"first")
+        await until(lambda: len(first.got) == 1 + 3 * SOURCES)
+        ann.send(b"\x80" * 99)
+        await until(lambda: taken == [99])
+
+
+async def test_one_calls_trouble_is_not_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also while it reads in batches: the next one must still come."""
+    monkeypatch.setattr(ports, "CALM_PER_S", 0.0)
+    monkeypatch.setattr(ports, "BUSY_PER_S", 0.0)
+    monkeypatch.setattr(ports, "COUNT_S", 0.0)
+    with opened() as (port, (first, second), shares):
+        ann, bob = Browser(port), Browser(port)
+        ann.knock(b"first")
+        bob.knock(b"second")
+        await until(lambda: first.got and second.got and port._timer)
+
+        def broken(slot: int, sizes: Sequence[int], now: float) -> Sequence[int]:
+            raise RuntimeError("a viewer broke")
+
+        port.known(shares[0], ann.address, broken)
+        ann.send(b"\x80" * 50)
+        bob.send(b"\x16first")
+        await until(lambda: len(second.got) == 2 and "a viewer broke" in caplog.text)
+        ann.send(b"\x80" * 50)
+        bob.send(b"\x16second")
+        await until(lambda: len(second.got) == 3)
+
+
 async def test_known_media_is_handed_over_where_it_stands() -> None:
     with opened() as (port, (first, _), shares):
         ann = Browser(port)
