@@ -3,13 +3,12 @@
 import contextlib
 import errno
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import SETTINGS
+from tests.faults.conftest import SETTINGS, small_disk
 from tests.faults.people import (
     Branch,
     entry,
@@ -32,13 +31,8 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     data = tmp_path_factory.mktemp("bank") / "data"
     place = data / "recordings"
     place.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "recordings", str(place)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no small disk: mounting one needs root")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with small_disk(place):
+        yield place
 
 
 @pytest.fixture(scope="module")

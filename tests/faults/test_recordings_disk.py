@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from recordings import LocalStore, Recorder, Sealed, verify_part
+from tests.faults.conftest import small_disk
 from tests.recordings import media
 from tests.recordings.parts import DEK, SIGNER, header
 
@@ -29,13 +29,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MiB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "recordings", str(place)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no small disk: mounting one needs root")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with small_disk(place):
+        yield place
 
 
 def fill(disk: Path) -> None:
