@@ -64,6 +64,10 @@ class Finding:
     "Model name to SHA-256, for every model that had a part in the answer."
     media_time_us: int | None = None
     "When in the session it was seen, microseconds."
+    also: list[Finding] = field(default_factory=list)
+    "What else the same pictures established: findings of their own, kept beside this one."
+    template: bytes | None = None
+    "The live face described (float32, little endian): for whoever may keep it, never shown."
 
 
 @dataclass(frozen=True)

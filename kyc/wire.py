@@ -61,10 +61,18 @@ def decode_answer(body: Body) -> Guidance | Finding:
     """The inverse of :func:`encode_answer`."""
     if "guidance" in body:
         return Guidance(**body["guidance"])
-    finding = dict(body["finding"])
-    finding["verdict"] = Verdict(finding["verdict"])
-    finding["pictures"] = [Picture(**picture) for picture in finding["pictures"]]
-    return Finding(**finding)
+    return _finding(body["finding"])
+
+
+def _finding(body: Body) -> Finding:
+    return Finding(
+        **{
+            **body,
+            "verdict": Verdict(body["verdict"]),
+            "pictures": [Picture(**picture) for picture in body["pictures"]],
+            "also": [_finding(each) for each in body["also"]],
+        }
+    )
 
 
 def _body(head: Any, blobs: list[bytes]) -> Body:

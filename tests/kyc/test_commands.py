@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kyc import __main__ as command
+from kyc import commands
 from kyc.instruments import Instruments
 
 
@@ -14,7 +15,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> N
     """Commands that need models get the ones the tests have loaded."""
     if "instruments" in request.fixturenames:
         instruments = request.getfixturevalue("instruments")
-        monkeypatch.setattr(command, "_load", lambda _: instruments)
+        monkeypatch.setattr(commands, "load", lambda _: instruments)
 
 
 def test_setup_names_every_model(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,25 +24,25 @@ def test_setup_names_every_model(models_dir: Path, capsys: pytest.CaptureFixture
     assert len(shown.splitlines()) == 6 and "YuNet" in shown and "Apache-2.0" in shown
 
 
-def test_read_prints_the_fields(
+def test_id_card_prints_the_fields(
     instruments: Instruments, test_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = test_data / "id_cards" / "d13_front_frame.jpg"
-    assert command.main(["read", str(picture), "--json"]) == 0
+    assert command.main(["id-card", str(picture), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["side"], report["reason"]) == ("front", "read")
     assert report["fields"]["id"]["value"] == "371102199002215210"
     assert report["checks"]["checksum"] == "ok"
 
 
-def test_read_without_a_card_says_so(
+def test_id_card_without_a_card_says_so(
     instruments: Instruments, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import cv2
     import numpy as np
 
     cv2.imwrite(str(tmp_path / "plain.png"), np.full((400, 600, 3), 90, np.uint8))
-    assert command.main(["read", str(tmp_path / "plain.png"), "--json"]) == 1
+    assert command.main(["id-card", str(tmp_path / "plain.png"), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["side"] is None
 
 
@@ -80,8 +81,8 @@ def test_match_measures_a_list_of_pairs(
     [
         ["match", "one.jpg"],
         ["match", "--pairs", "pairs.csv"],
-        ["read", "no-such-file.jpg"],
-        ["read", __file__],
+        ["id-card", "no-such-file.jpg"],
+        ["id-card", __file__],
     ],
 )
 def test_bad_input_is_said_in_one_line(

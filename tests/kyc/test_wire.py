@@ -35,6 +35,8 @@ def test_a_finding_comes_out_as_it_went_in() -> None:
         pictures=[Picture("portrait", b"\xff\xd8\x00", 17)],
         models={"text_detection": "09"},
         media_time_us=17,
+        also=[Finding("card_copy", Verdict.NOT_CHECKED, "too_small")],
+        template=b"\x00\x01",
     )
     stream = io.BytesIO(b"".join(wire.pack(wire.encode_answer(finding))))
     body = wire.read(stream)

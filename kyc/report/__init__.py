@@ -1,0 +1,1 @@
+"""The biometric report: how often the checks err, on which data, and what was not tested."""
