@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kyc import worker
+from kyc import process
 from kyc.check import BadInput, Finding, Guidance, Verdict
 from kyc.image import Bgr
 from kyc.worker import Inference, InferenceUnavailable
@@ -55,7 +55,7 @@ STUB = """
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Inference]:
     """A client whose process answers by rule; restarts come quickly."""
-    monkeypatch.setattr(worker, "PAUSES_S", (0.05,))
+    monkeypatch.setattr(process, "PAUSES_S", (0.05,))
     command = [sys.executable, "-c", textwrap.dedent(STUB)]
     return lambda: Inference(models_dir=Path(), command=command, load_s=30, call_s=1.0)
 
@@ -106,7 +106,7 @@ async def test_calls_in_flight_all_hear_of_a_death(stub: Callable[[], Inference]
 
 
 async def test_a_process_that_never_starts_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "PAUSES_S", (0.05,))
+    monkeypatch.setattr(process, "PAUSES_S", (0.05,))
     command = [sys.executable, "-c", "raise SystemExit(1)"]
     async with Inference(models_dir=Path(), command=command, load_s=1.0) as inference:
         with pytest.raises(InferenceUnavailable):
