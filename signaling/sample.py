@@ -78,8 +78,9 @@ def _picture(frame: av.VideoFrame, time_us: int) -> Picture:
 class _Backlog:
     """Frames between the event loop and the decoder thread, always decodable from the front."""
 
-    def __init__(self, request_keyframe: Callable[[], None]) -> None:
+    def __init__(self, request_keyframe: Callable[[], None], *, key_frames: bool = False) -> None:
         self._request_keyframe = request_keyframe
+        self._key_frames = key_frames
         self._frames: list[EncodedFrame] = []
         self._starving = True
         self.filled = asyncio.Event()
@@ -91,6 +92,8 @@ class _Backlog:
         if frame.keyframe:
             self._frames.clear()
             self._starving = False
+        elif self._key_frames:
+            return
         elif len(self._frames) >= BACKLOG_FRAMES:
             self.restart()
         if not self._starving:
@@ -112,13 +115,16 @@ class _Backlog:
         return frames
 
 
-async def sample(room: Room, participant: str, fps: float) -> AsyncGenerator[Picture, None]:
+async def sample(
+    room: Room, participant: str, fps: float, *, key_frames: bool = False
+) -> AsyncGenerator[Picture, None]:
     """At most `fps` pictures a second of the participant's video, each the newest there is.
 
-    Goes on over reconnects and pauses; ends when the taker stops iterating.
+    `key_frames`: only these are decoded, which costs little; they come when somebody asks for
+    them. Goes on over reconnects and pauses; ends when the taker stops iterating.
     """
     loop = asyncio.get_running_loop()
-    backlog = _Backlog(lambda: room.request_keyframe(participant))
+    backlog = _Backlog(lambda: room.request_keyframe(participant), key_frames=key_frames)
     unsubscribe = room.subscribe(participant, backlog.put)
     executor = ThreadPoolExecutor(1, thread_name_prefix="sample")
     decoder = Decoder()

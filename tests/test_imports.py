@@ -21,18 +21,22 @@ OURS = (*LEAVES, "video_bank", "run_server", "benchmarks", "scripts", "tests")
 
 LOOK_RIGHT = {
     "app",
+    "by_eye",
     "call",
     "calls",
     "checks",
     "connection_test",
     "dossier",
+    "examination",
     "exports",
     "findings",
     "archive",
     "gate",
     "notary",
+    "policies",
     "replay",
     "spool",
+    "watch",
     "wrappings",
 }
 "Modules of video_bank that may import leaf packages; app assembles them."

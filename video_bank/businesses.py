@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from video_bank.errors import NotFound
+from video_bank.errors import NotFound, OperatorError
+from video_bank.policies import Policy, load
 
 HERE = Path(__file__).parent
-FACE_CHECKS = frozenset({"face_match", "liveness"})
-"Checks that process a face and therefore need the customer's separate consent."
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class Business:
     "How long a call usually takes."
     need: tuple[str, ...]
     "What to have ready; pages translate `need.<code>`."
-    checks: tuple[str, ...]
-    "Names of the checks, in order; all must pass for an approval."
+    policy: Policy
+    "Which checks, how strict, and what an approval takes."
 
 
 @dataclass(frozen=True)
@@ -45,18 +44,19 @@ class Consents:
 class Businesses:
     """The catalogue, by id."""
 
-    def __init__(self, path: Path = HERE / "businesses.toml") -> None:
+    def __init__(
+        self,
+        path: Path = HERE / "businesses.toml",
+        policies: Path = HERE / "policies.toml",
+    ) -> None:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        judged_by = load(policies)
+        if without := raw.keys() - judged_by.keys():
+            raise OperatorError(f"{policies.name}: no policy for {', '.join(sorted(without))}")
         self._all = {
-            key: Business(
-                key, each["name"], each["minutes"], tuple(each["need"]), tuple(each["checks"])
-            )
+            key: Business(key, each["name"], each["minutes"], tuple(each["need"]), judged_by[key])
             for key, each in raw.items()
         }
-        for each in self._all.values():
-            if not each.checks:
-                # An approval after no check at all would say "verified" of a stranger.
-                raise ValueError(f"{path.name}: business {each.id} has no checks")
 
     def __iter__(self) -> Iterator[Business]:
         return iter(self._all.values())

@@ -276,12 +276,20 @@ class Calls:
             session, "muted", f"staff:{teller}", participant=participant, media=kind, on=on
         )
 
-    async def pictures(self, session: str, fps: float) -> AsyncGenerator[Picture, None]:
-        """The customer's camera, decoded while somebody looks."""
+    async def pictures(
+        self, session: str, fps: float, *, key_frames: bool = False
+    ) -> AsyncGenerator[Picture, None]:
+        """The customer's camera, decoded while somebody looks; of key frames, those alone."""
         call = self._call(session)
-        async with contextlib.aclosing(sample(call.room, call.customer, fps)) as pictures:
+        looking = sample(call.room, call.customer, fps, key_frames=key_frames)
+        async with contextlib.aclosing(looking) as pictures:
             async for picture in pictures:
                 yield picture
+
+    def look_again(self, session: str) -> None:
+        """Ask the customer's browser for a key frame now."""
+        if call := self._calls.get(session):
+            call.room.request_keyframe(call.customer)
 
     def media_time_us(self, session: str) -> int | None:
         """The session's media time now; None while no call is up."""

@@ -35,6 +35,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "code_expired": ("验证码已过期，请重新获取。", "The code has expired. Please ask for another."),
     "code_wrong": ("验证码不正确。", "The code is not right."),
     "colleague_busy": ("该同事正忙或未打开工作台。", "This colleague is busy or has no page open."),
+    "confirm_own": (
+        "不能复核自己的核对，请由另一位同事处理。",
+        "Nobody confirms their own look. Please ask a colleague.",
+    ),
     "consent_outdated": (
         "授权内容已更新，请重新阅读并确认。",
         "The consent text has changed. Please read it again.",
@@ -96,6 +100,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "login_required": ("请先登录。", "Please sign in first."),
     "name_invalid": ("请填写姓名。", "Please enter the name."),
     "name_taken": ("该用户名已存在。", "This user name exists already."),
+    "no_picture": (
+        "暂时没有客户画面，请稍后再试。",
+        "There is no picture of the customer just now. Please try again.",
+    ),
     "nobody_ready": (
         "目前没有空闲的同事可以接手。",
         "No colleague is ready to take over at the moment.",
@@ -109,6 +117,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "not_yet_due": (
         "保存期限未满，不能删除。",
         "It has to be kept for longer, so it cannot be erased yet.",
+    ),
+    "nothing_to_confirm": (
+        "没有待确认的人工核对。",
+        "Nothing waits for a second look.",
     ),
     "number_differs": (
         "输入的编号不一致，未删除任何内容。",
@@ -180,6 +192,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "正在转接中，请等待或先取消。",
         "A transfer is ringing already. Wait, or cancel it first.",
     ),
+    "tries_used_up": (
+        "该项检查已多次未通过，请改由人工核对。",
+        "This check has failed too often. A person has to compare by eye now.",
+    ),
     "unknown_approval": ("没有这项申请。", "There is no such request."),
     "unknown_business": ("没有这项业务。", "There is no such business."),
     "unknown_certificate": ("没有这份删除证明。", "There is no such certificate."),
@@ -203,6 +219,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "unknown_session": ("没有找到该业务办理记录。", "There is no such session."),
     "unknown_state": ("没有这种状态。", "There is no such state."),
     "unknown_stream": ("没有这段录像。", "There is no such recording."),
+    "unknown_verdict": (
+        "没有这种结论。",
+        "There is no such verdict.",
+    ),
     "viewing_running_only": (
         "仅可回看正在进行的通话；已结束的业务由复核人员调阅。",
         "You can replay a call only while it goes on. Afterwards reviewers can.",

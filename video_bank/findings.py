@@ -5,20 +5,22 @@ Pictures and values are encrypted; the timeline has the fact, the hashes and no 
 
 import hashlib
 import json
+import re
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, func, insert, select
 
-from kyc.check import Finding, Verdict
+from kyc.check import Finding, Picture, Verdict
 from video_bank.blobs import Blobs
 from video_bank.errors import NotFound, UserError
+from video_bank.looks import LOOKS
 from video_bank.secrets import Secrets
 from video_bank.sessions import Sessions, text
-from video_bank.storage import Database, Tx, new_id, now_us
+from video_bank.storage import Database, Reader, new_id, now_us
 from video_bank.storage import tables as t
 
-CARD_FIELDS = ("name", "sex", "nation", "birth", "address", "id", "authority", "valid")
-"""Fields of a card that a person may correct."""
+FIELD = re.compile(r"[a-z][a-z0-9_]{0,31}")
+"""The name of something read from a document."""
 
 
 class Findings:
@@ -27,24 +29,27 @@ class Findings:
     def __init__(self, db: Database, blobs: Blobs, secrets: Secrets, sessions: Sessions) -> None:
         self._db, self._blobs, self._secrets, self._sessions = db, blobs, secrets, sessions
 
-    async def record(self, session: str, finding: Finding, attempt: int) -> None:
-        """Keep a Finding: pictures and values encrypted, the fact of it in the timeline."""
+    async def attempts(self, session: str, check: str) -> int:
+        """How often a check has been made in a session."""
+        async with self._db.read() as c:
+            return await _attempts(c, session, check)
+
+    async def newest(self, session: str) -> dict[str, Finding]:
+        """The latest Finding of each check, without its evidence."""
+        async with self._db.read() as c:
+            return await newest(c, session)
+
+    async def record(self, session: str, finding: Finding, policy: str, by: str = "server") -> str:
+        """Keep a Finding: pictures and values encrypted, the fact of it in the timeline.
+
+        ``policy``: the hash of what judged it; ``by``: the actor, when it was a person's look.
+        Answers with the Finding's id.
+        """
         key = new_id()
-        pictures = []
-        for each in finding.pictures:
-            blob = f"findings/{key}/{each.name}.jpg"
-            await self._blobs.put(blob, each.jpeg)
-            digest = hashlib.sha256(each.jpeg).hexdigest()
-            pictures.append(
-                {
-                    "name": each.name,
-                    "blob": blob,
-                    "sha256": digest,
-                    "media_time_us": each.media_time_us,
-                }
-            )
+        pictures = [await self._keep(key, each) for each in finding.pictures]
         values = json.dumps(finding.values, ensure_ascii=False)
         async with self._sessions.change(session) as change:
+            attempt = await _attempts(change.tx, session, finding.check) + 1
             await change.tx.execute(
                 insert(t.findings).values(
                     id=key,
@@ -58,13 +63,14 @@ class Findings:
                     values=self._secrets.encrypt(values, f"findings.values:{key}"),
                     pictures=pictures,
                     models=finding.models,
+                    policy=policy,
                     media_time_us=finding.media_time_us,
                     at=now_us(),
                 )
             )
             await change.enter(
                 "finding",
-                "server",
+                by,
                 finding=key,
                 check=finding.check,
                 attempt=attempt,
@@ -73,8 +79,12 @@ class Findings:
                 score=finding.score,
                 threshold=finding.threshold,
                 values_sha256=hashlib.sha256(values.encode()).hexdigest(),
-                pictures={each["name"]: each["sha256"] for each in pictures},
+                pictures={
+                    each["name"]: {"sha256": each["sha256"], "media_time_us": each["media_time_us"]}
+                    for each in pictures
+                },
                 models=finding.models,
+                policy=policy,
                 seen_at_us=finding.media_time_us,
             )
             plain = {
@@ -83,8 +93,21 @@ class Findings:
                 "verdict": str(finding.verdict),
                 "reason": finding.reason,
             }
-            change.tell_customer("finding", plain)
+            if finding.check in LOOKS:  # hints and what people think are the staff's business
+                change.tell_customer("finding", plain)
             change.tell_staff("finding", plain | {"finding": key})
+        return key
+
+    async def _keep(self, finding: str, picture: Picture) -> dict[str, Any]:
+        """A picture's bytes to the blobs; what the row says of it."""
+        blob = f"findings/{finding}/{picture.name}.jpg"
+        await self._blobs.put(blob, picture.jpeg)
+        return {
+            "name": picture.name,
+            "blob": blob,
+            "sha256": hashlib.sha256(picture.jpeg).hexdigest(),
+            "media_time_us": picture.media_time_us,
+        }
 
     async def of(self, session: str) -> list[dict[str, Any]]:
         """Every Finding of a session, oldest first, with its corrections."""
@@ -130,10 +153,12 @@ class Findings:
                     "name": each["name"],
                     "url": f"{base}/{each['name']}",
                     "media_time_us": each["media_time_us"],
+                    "sha256": each.get("sha256"),
                 }
                 for each in row["pictures"]
             ],
             "models": row["models"],
+            "policy": row["policy"],
             "media_time_us": row["media_time_us"],
             "at": row["at"],
         }
@@ -158,15 +183,19 @@ class Findings:
         self, session: str, finding: str, field: object, value: object, reason: object, teller: str
     ) -> None:
         """A person's reading of one field, kept beside the machine's."""
-        if field not in CARD_FIELDS:
+        if not isinstance(field, str) or not FIELD.fullmatch(field):
             raise UserError("unknown_field")
         written, why = text(value, least=1, most=200), text(reason, least=2, most=500)
         async with self._sessions.change(session) as change:
-            query = select(t.findings.c.id).where(
+            query = select(t.findings.c["values"]).where(
                 t.findings.c.id == finding, t.findings.c.session_id == session
             )
-            if (await change.tx.execute(query)).scalar() is None:
+            sealed = (await change.tx.execute(query)).scalar()
+            if sealed is None:
                 raise NotFound("unknown_finding")
+            read = json.loads(self._secrets.decrypt_text(sealed, f"findings.values:{finding}"))
+            if not is_field(read.get(field)):
+                raise UserError("unknown_field")
             change.require("talking", "wrap_up")
             key = new_id()
             await change.tx.execute(
@@ -184,12 +213,24 @@ class Findings:
             change.tell_staff("finding", {"session": session, "finding": finding})
 
 
-async def newest(tx: Tx, session: str) -> dict[str, Finding]:
+def is_field(value: object) -> bool:
+    """Whether a value of a Finding is something read from a document, which can be misread."""
+    return isinstance(value, dict) and {"value", "confidence"} <= value.keys()
+
+
+async def newest(reader: Reader, session: str) -> dict[str, Finding]:
     """The latest Finding of each check, without its evidence: what a policy judges."""
     query = (
         select(t.findings.c.check, t.findings.c.verdict, t.findings.c.reason)
         .where(t.findings.c.session_id == session)
         .order_by(t.findings.c.attempt)
     )
-    rows = (await tx.execute(query)).all()
+    rows = (await reader.execute(query)).all()
     return {row.check: Finding(row.check, Verdict(row.verdict), row.reason) for row in rows}
+
+
+async def _attempts(reader: Reader, session: str, check: str) -> int:
+    query = select(func.max(t.findings.c.attempt)).where(
+        t.findings.c.session_id == session, t.findings.c.check == check
+    )
+    return (await reader.execute(query)).scalar() or 0

@@ -134,7 +134,7 @@ class Office:
                 recorder.frame(number, p.kind, p.time_us, p.data, p.keyframe)
         recorder.event(800_000, {"kind": "accepted", "actor": "server", "data": {}})
         finding = Finding("liveness", Verdict.PASSED, "passed", media_time_us=900_000)
-        await self.findings.record(session, finding, 1)
+        await self.findings.record(session, finding, "0" * 64)
         await self.sessions.end(session, f"staff:{teller}", "teller_ended")
         sealed = await self.archive.finish(session, recorder)
         await self.sessions.seal(session, sealed.pop("verdict"), **sealed)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -167,10 +168,11 @@ consents = Table(
     "consents",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("session_id", ForeignKey("sessions.id"), nullable=False, index=True),
+    Column("session_id", ForeignKey("sessions.id"), index=True),  # none: withdrawn between visits
     Column("customer_id", ForeignKey("customers.id"), nullable=False, index=True),
-    Column("subject", String(32), nullable=False),  # recording | face
+    Column("subject", String(32), nullable=False),  # recording | face | face_kept
     Column("granted", Boolean, nullable=False),
+    Column("withdrawn", Boolean, nullable=False, server_default=false()),
     Column("version", String(32), nullable=False),
     Column("text_hash", String(64), nullable=False),
     Column("at", BigInteger, nullable=False),
@@ -190,9 +192,20 @@ findings = Table(
     Column("values", LargeBinary, nullable=False),  # encrypted JSON
     Column("pictures", JSON, nullable=False),  # [{name, blob, media_time_us}]
     Column("models", JSON, nullable=False),
+    Column("policy", String(64)),  # hash of the product's policy that judged it
     Column("media_time_us", BigInteger),
     Column("at", BigInteger, nullable=False),
     UniqueConstraint("session_id", "check", "attempt"),
+)
+
+faces = Table(
+    "faces",
+    metadata,
+    Column("customer_id", ForeignKey("customers.id"), primary_key=True),
+    Column("template", LargeBinary, nullable=False),  # encrypted with the person's own key
+    Column("model", String(64), nullable=False),  # SHA-256 of the model that described it
+    Column("session_id", ForeignKey("sessions.id"), nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 
 corrections = Table(

@@ -1,5 +1,6 @@
 """A session as its participants see it: the customer's page and both sides' shared verbs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -61,12 +62,18 @@ async def customer_view(
                 "verdict": newest[check]["verdict"] if check in newest else None,
                 "reason": newest[check]["reason"] if check in newest else None,
             }
-            for check in (() if guest else app[BUSINESSES][row["business"]].checks)
+            for check in (() if guest else _asked(app, row, newest))
         ],
         "decision": {"verdict": row["decision"]} if row["decision"] and not guest else None,
         "rated": row["rating"] is not None,
         "end_reason": row["end_reason"],
     }
+
+
+def _asked(app: web.Application, row: RowMapping, found: Mapping[str, Any]) -> list[str]:
+    """The checks a customer has part in: those of the product, and what was asked for instead."""
+    policy = app[BUSINESSES][row["business"]].policy
+    return [*policy.checks, *(check for check in policy.instead if check in found)]
 
 
 async def visit(request: web.Request) -> web.Response:

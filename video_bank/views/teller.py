@@ -21,6 +21,7 @@ from video_bank.keys import (
     PEOPLE,
     SESSIONS,
 )
+from video_bank.looks import BY_EYE
 from video_bank.permissions import Permission
 from video_bank.views.participation import assisting, own, people_view, you_view
 from video_bank.views.route import Route, body, field
@@ -45,7 +46,7 @@ async def teller_view(
         "consent_face": bool(row["consent_face"]),
         "customer": await app[CUSTOMERS].card(row["customer_id"]),
         "history": await app[SESSIONS].history(row["customer_id"], before=session),
-        "checks": await checks_view(app, row),
+        **await checks_view(app, row),
         "guide": app[CHECKS].guide(session),
         "people": await people_view(app, session, you),
         "teller": {"id": row["teller_id"]},
@@ -74,18 +75,42 @@ async def _transfer_view(app: web.Application, row: RowMapping) -> dict[str, Any
     return {"to": name, "since": row["transfer_at"]}
 
 
-async def checks_view(app: web.Application, row: RowMapping) -> list[dict[str, Any]]:
-    """The checklist: each check of the business with its state and its newest Finding."""
-    findings = await app[FINDINGS].of(row["id"])
-    listed = []
-    for check in app[BUSINESSES][row["business"]].checks:
-        made = [each for each in findings if each["check"] == check]
+async def checks_view(app: web.Application, row: RowMapping) -> dict[str, Any]:
+    """The checklist: each check of the product with its state and its newest Finding; what may
+    be asked for instead; and what was found beside them."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in await app[FINDINGS].of(row["id"]):
+        found.setdefault(each["check"], []).append(each)
+    policy = app[BUSINESSES][row["business"]].policy
+
+    def line(check: str) -> dict[str, Any]:
+        made = found.pop(check, [])
         state = app[CHECKS].state(row["id"], check) or ("done" if made else "waiting")
-        newest = made[-1] if made else None
-        listed.append(
-            {"check": check, "state": state, "attempts": len(made), "finding": newest}
-        )
-    return listed
+        return {
+            "check": check,
+            "state": state,
+            "attempts": len(made),
+            "tries_left": app[CHECKS].tries_left(row["id"], check),
+            "finding": made[-1] if made else None,
+        }
+
+    lines = [line(check) for check in policy.checks]
+    others = [line(check) for check in policy.instead]
+    by_eye = found.pop(BY_EYE, [])
+    judgement = policy.judge(await app[FINDINGS].newest(row["id"]))
+    return {
+        "checks": [*lines, *(each for each in others if each["state"] != "waiting")],
+        "instead": [each["check"] for each in others if each["state"] == "waiting"],
+        "beside": [made[-1] for made in found.values()],
+        "by_eye": by_eye[-1] if by_eye else None,
+        "policy": {
+            "met": judgement.verdict == "passed",
+            "missing": list(judgement.reasons),
+            "heed": list(policy.heed),
+            "hash": policy.hash,
+        },
+        "alert": app[CHECKS].alert(row["id"]),
+    }
 
 
 def catalogue(app: web.Application) -> dict[str, Any]:
@@ -160,6 +185,27 @@ async def stop_check(request: web.Request) -> web.Response:
     row = await own(request)
     request.app[CHECKS].stop(row["id"], request.match_info["check"])
     return web.json_response({}, status=202)
+
+
+async def compare(request: web.Request) -> web.Response:
+    """Keep what the teller sees by eye: whether this is the person on the document."""
+    login, row = request[LOGIN], await own(request)
+    data = await body(request)
+    answer = await request.app[CHECKS].by_eye.compare(
+        row["id"], login.subject_id, data.get("verdict"), data.get("reason")
+    )
+    return web.json_response(answer, status=201)
+
+
+async def confirm(request: web.Request) -> web.Response:
+    """The second person's look, by a colleague or supervisor in the call."""
+    login = request[LOGIN]
+    row, _you = await assisting(request)
+    data = await body(request)
+    answer = await request.app[CHECKS].by_eye.confirm(
+        row["id"], login.subject_id, data.get("verdict"), data.get("reason")
+    )
+    return web.json_response(answer, status=201)
 
 
 async def correct(request: web.Request) -> web.Response:
@@ -255,6 +301,8 @@ routes = [
     Route("POST", f"{S}/decline", Permission.SERVE, decline),
     Route("POST", f"{S}/checks/{{check}}", Permission.SERVE, start_check),
     Route("POST", f"{S}/checks/{{check}}/stop", Permission.SERVE, stop_check),
+    Route("POST", f"{S}/by_eye", Permission.SERVE, compare),
+    Route("POST", f"{S}/by_eye/confirm", Permission.ATTEND, confirm),
     Route("POST", f"{S}/findings/{{finding}}/corrections", Permission.SERVE, correct),
     Route("GET", f"{S}/findings/{{finding}}/pictures/{{name}}", Permission.SERVE, picture),
     Route("POST", f"{S}/hold", Permission.SERVE, hold),
