@@ -1,0 +1,90 @@
+"""The passive signals, always on: what the pictures of a face tell without asking for anything.
+
+Each says for itself passed, failed or not checked, and stands in ``values.signals``. ``depth`` and
+``motion`` may fail a person; the others are hints for one who decides (README, "Passive").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kyc.check import Finding, Picture, Verdict
+from kyc.face import Face, principal
+from kyc.image import Bgr, Frame, crop, jpeg
+from kyc.liveness import depth, motion
+from kyc.liveness.signal import Signal
+from kyc.liveness.tracks import Tracks
+
+SPARSE = 16  # every so many pixels of a picture tell whether it is the one before
+
+
+class Passive:
+    """Watches the one face of the picture for as long as frames come."""
+
+    name = "passive"
+
+    def __init__(self, models: dict[str, str] | None = None) -> None:
+        self._models = models or {}
+        self._tracks = Tracks()
+        self._before: Any = None
+        self._pictures = self._repeated = self._faces = 0
+        self._shown: Picture | None = None
+
+    def see(self, frame: Frame, faces: Sequence[Face], points: Any = None) -> None:
+        """One more frame with the faces found on it; ``points`` (468, 3) where there is a mesh."""
+        face, _ = principal(faces)
+        self._pictures += 1
+        self._repeated += self._same(frame.bgr)
+        self._tracks.see(frame.bgr, face, frame.media_time_us)
+        if face is None:
+            return
+        self._faces += 1
+        if self._shown is None:
+            seen, _ = crop(frame.bgr, face.box, 0.5)
+            self._shown = Picture("face", jpeg(seen), frame.media_time_us)
+
+    def signals(self) -> list[Signal]:
+        """What each signal says now."""
+        windows = self._tracks.windows
+        return [depth.judge(windows), motion.judge(windows, self._repeated, self._pictures)]
+
+    def finding(self, media_time_us: int) -> Finding:
+        """All of it as one answer: the weakest of the signals that may decide."""
+        signals = self.signals()
+        decisive, verdict, reason = decide(signals)
+        if not self._faces:
+            verdict, reason = Verdict.NOT_CHECKED, "no_face"
+        return Finding(
+            check=self.name,
+            verdict=verdict,
+            reason=reason,
+            score=decisive.score if decisive else None,
+            threshold=decisive.threshold if decisive else None,
+            values={
+                "signals": {each.name: each.view() for each in signals},
+                "pictures": self._pictures,
+                "faces": self._faces,
+            },
+            pictures=[self._shown] if self._shown else [],
+            models=self._models,
+            media_time_us=media_time_us,
+        )
+
+    def _same(self, bgr: Bgr) -> bool:
+        """Whether the picture is exactly the one before; no camera's noise repeats itself."""
+        sparse = bgr[::SPARSE, ::SPARSE].copy()
+        before, self._before = self._before, sparse
+        return before is not None and bool(np.array_equal(before, sparse))
+
+
+def decide(signals: Sequence[Signal]) -> tuple[Signal | None, Verdict, str]:
+    """The deciding signal, the verdict and its reason: a failure outweighs, hints never decide."""
+    hard = [each for each in signals if not each.hint]
+    for verdict in (Verdict.FAILED, Verdict.PASSED):
+        for each in hard:
+            if each.verdict is verdict:
+                return each, verdict, each.reason
+    return None, Verdict.NOT_CHECKED, hard[0].reason if hard else "no_face"

@@ -1,0 +1,56 @@
+"""What one passive signal says about a face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kyc.check import Verdict
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A signal's answer; it is passed when ``score`` is at least ``threshold``."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    "Stable code in snake_case; pages translate it."
+    score: float | None = None
+    threshold: float | None = None
+    hint: bool = True
+    "Only something for a person to look at: it never decides by itself."
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def measured(
+        cls,
+        name: str,
+        score: float,
+        threshold: float,
+        reasons: tuple[str, str],
+        *,
+        hint: bool,
+        values: dict[str, Any],
+    ) -> Signal:
+        """Passed or failed by the threshold; ``reasons`` are for passed and for failed."""
+        passed = score >= threshold
+        verdict = Verdict.PASSED if passed else Verdict.FAILED
+        reason = reasons[0 if passed else 1]
+        return cls(name, verdict, reason, round(score, 4), threshold, hint, values)
+
+    @classmethod
+    def missing(cls, name: str, reason: str, *, hint: bool, **values: Any) -> Signal:
+        """Not checked, and why."""
+        return cls(name, Verdict.NOT_CHECKED, reason, hint=hint, values=values)
+
+    def view(self) -> dict[str, Any]:
+        """For ``values.signals`` of the finding."""
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "score": self.score,
+            "threshold": self.threshold,
+            "hint": self.hint,
+            **self.values,
+        }
