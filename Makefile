@@ -34,5 +34,6 @@ lock: ## write requirements.txt and requirements-dev.txt anew from the .in files
 	@scripts/setup.sh check "$(DATA)"
 	$(ENV)/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
 		requirements.in --override overrides.txt -o requirements.txt
+	@# requirements-hearing.txt is kept by hand: seven exact pins that the lock above leaves alone
 	$(ENV)/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
 		requirements-dev.in -o requirements-dev.txt

@@ -13,15 +13,15 @@ import json
 import os
 import shutil
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kyc.check import Error
 
-_RECORD = "prepared.json"
-_RECIPE = 1  # raise when a converter below changes, so that caches are made anew
+_RECORDS = {"sight": "prepared.json", "hearing": "prepared-hearing.json"}  # a process each
+_RECIPE = 2  # raise when a converter below changes, so that caches are made anew
 
 
 class ModelRefused(Error):
@@ -45,16 +45,43 @@ class Model:
     "An operator's own file, instead of a package's."
     paddle_name: str = ""
     threshold: float | None = None
-    "Cosine above which two faces are one person (face_embedding only)."
+    "Cosine above which two faces are one person (face models only)."
+    companion: str = ""
+    "SHA-256 of the model this one was measured together with; with any other it is not used."
+    share: float = 0.0
+    "Its part, 0..1, in the likeness of the two together."
+    use: str = "sight"
+    "Who loads it: 'sight' the inference process, 'hearing' the listening process."
+    rest: Mapping[str, str] = field(default_factory=dict)
+    "Package to path of the files that follow ``file`` in a model shipped in parts."
+    beside: Mapping[str, str] = field(default_factory=dict)
+    "Name to SHA-256 of what a model in parts needs beside it, from its last part's folder."
 
     def source(self) -> Path:
         """Where the shipped file is."""
+        return self.sources()[0]
+
+    def sources(self) -> list[Path]:
+        """The shipped file, or its parts in order; ``sha256`` is of all bytes in a row."""
         if self.path:
-            return Path(self.path)
-        spec = importlib.util.find_spec(self.package)
+            return [self._own(Path(self.path))]
+        parts = {self.package: self.file, **self.rest}
+        return [self._inside(package) / file for package, file in parts.items()]
+
+    def _own(self, path: Path) -> Path:
+        """The operator's file; of a directory (a model pack) the file with the named SHA-256."""
+        if not path.is_dir():
+            return path
+        for each in sorted(path.glob("*.onnx")):
+            if _sha256(each) == self.sha256:
+                return each
+        raise ModelRefused(f"model {self.name}: no file in {path} is the one the manifest names")
+
+    def _inside(self, package: str) -> Path:
+        spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise ModelRefused(f"model {self.name}: package {self.package} is not installed")
-        return Path(spec.submodule_search_locations[0]) / self.file
+            raise ModelRefused(f"model {self.name}: package {package} is not installed")
+        return Path(spec.submodule_search_locations[0])
 
 
 @dataclass(frozen=True)
@@ -84,15 +111,16 @@ def manifest(directory: Path | None = None) -> dict[str, Model]:
     return {name: Model(name=name, **table) for name, table in tables.items()}
 
 
-def prepare(directory: Path) -> Prepared:
-    """Verify every model and convert those that need it into ``directory``."""
+def prepare(directory: Path, use: str = "sight") -> Prepared:
+    """Verify every model of this use and convert those that need it into ``directory``."""
     directory.mkdir(parents=True, exist_ok=True)
-    record = _read_record(directory)
-    models = manifest(directory)
+    noted = directory / _RECORDS[use]
+    record = _read_record(noted)
+    models = {name: each for name, each in manifest(directory).items() if each.use == use}
     paths: dict[str, Path] = {}
     for model in models.values():
         source = model.source()
-        _verify(model, source)
+        _verify(model)
         convert = _CONVERTERS[model.form]
         if convert is None:
             paths[model.name] = source
@@ -106,18 +134,25 @@ def prepare(directory: Path) -> Prepared:
                 "files": {str(f.relative_to(directory)): _sha256(f) for f in files},
             }
         paths[model.name] = target
-    _write(directory / _RECORD, json.dumps({"recipe": _RECIPE, "models": record}, indent=1))
+    _write(noted, json.dumps({"recipe": _RECIPE, "models": record}, indent=1))
     return Prepared(models, paths)
 
 
 def _target(model: Model) -> str:
+    if model.form == "parts":
+        return model.name
     return model.paddle_name or f"{model.name}.onnx"
 
 
-def _verify(model: Model, source: Path) -> None:
-    if not source.is_file():
-        raise ModelRefused(f"model {model.name}: {source} is missing")
-    if _sha256(source) != model.sha256:
+def _verify(model: Model) -> None:
+    digest = hashlib.sha256()
+    for source in model.sources():
+        if not source.is_file():
+            raise ModelRefused(f"model {model.name}: {source} is missing")
+        with source.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    if digest.hexdigest() != model.sha256:
         raise ModelRefused(f"model {model.name}: {source} is not the file the manifest names")
 
 
@@ -131,9 +166,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_record(directory: Path) -> dict[str, dict[str, Any]]:
+def _read_record(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        record = json.loads((directory / _RECORD).read_text("utf-8"))
+        record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return dict(record["models"]) if record.get("recipe") == _RECIPE else {}
@@ -146,12 +181,31 @@ def _write(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
+def _join(model: Model, source: Path, target: Path) -> list[Path]:
+    """A folder with the parts in one file, ``model.bin``, and what is needed beside it."""
+    target.mkdir(exist_ok=True)
+    sources, whole = model.sources(), target / "model.bin"
+    unfinished = target / f"model.{os.getpid()}"
+    with unfinished.open("wb") as file:
+        for part in sources:
+            with part.open("rb") as piece:
+                shutil.copyfileobj(piece, file, 1 << 20)
+    unfinished.replace(whole)
+    for name, sha256 in model.beside.items():
+        near = sources[-1].with_name(name)
+        if not near.is_file() or _sha256(near) != sha256:
+            raise ModelRefused(f"model {model.name}: {near} is not the file the manifest names")
+        _write(target / name, near.read_text("utf-8"))
+    return [whole, *(target / name for name in model.beside)]
+
+
 def _to_float(model: Model, source: Path, target: Path) -> list[Path]:
     """Block-quantised weights become float ones; runtimes refuse or crawl through the former."""
     import onnx
 
     proto = onnx.load(str(source))
     _fold_weights(proto.graph)
+    _ease_slopes(proto.graph)
     unfinished = target.with_name(f"{target.name}.{os.getpid()}")
     onnx.save(proto, str(unfinished))
     unfinished.replace(target)
@@ -184,6 +238,23 @@ def _fold_weights(graph: Any) -> None:
     graph.input.extend(asked)
 
 
+def _ease_slopes(graph: Any) -> None:
+    """PRelu with slopes up to 1 is max(x, slope · x), which the runtime does in half the time."""
+    from onnx import helper, numpy_helper
+
+    slopes = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "PRelu" and node.input[1] in slopes:
+            if float(slopes[node.input[1]].max()) <= 1:
+                scaled = f"{node.output[0]}_scaled"
+                nodes.append(helper.make_node("Mul", list(node.input), [scaled]))
+                node = helper.make_node("Max", [node.input[0], scaled], list(node.output))
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
 def _dequantise(node: Any, arrays: list[Any]) -> Any:
     """(x - zero) * scale, the scales given for blocks along one axis (ONNX opset 21)."""
     import numpy as np
@@ -200,6 +271,16 @@ def _dequantise(node: Any, arrays: list[Any]) -> Any:
         shape[axis] = -1
         scale, zero = scale.reshape(shape), zero.reshape(shape)
     return ((x - zero) * scale).astype(np.float32)
+
+
+def _from_dlib(model: Model, source: Path, target: Path) -> list[Path]:
+    """dlib's own file becomes ONNX, so that its library is not needed."""
+    from kyc import dlib_network
+
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}")
+    dlib_network.convert(source, unfinished)
+    unfinished.replace(target)
+    return [target]
 
 
 def _paddle_directory(
@@ -265,7 +346,9 @@ _recognition = _paddle_directory(
 )
 _CONVERTERS: dict[str, Callable[[Model, Path, Path], list[Path]] | None] = {
     "as it is": None,
+    "parts": _join,
     "block-quantised": _to_float,
+    "dlib network": _from_dlib,
     "paddle detection": _detection,
     "paddle recognition": _recognition,
 }

@@ -89,6 +89,20 @@ install_packages() { # the requirement files
     "$env/python" -m pip install --quiet --disable-pip-version-check --no-deps $arguments
 }
 
+# What listens can be done without: where its packages cannot be had, that much is "not checked".
+install_hearing() {
+    wanted=$(stamp_of requirements-hearing.txt)
+    if is_fresh .venv/stamp-hearing "$wanted"; then return 0; fi
+    say "installing the packages of requirements-hearing.txt"
+    if "$env/uv" pip install --quiet --python "$env/python" --no-deps -r requirements-hearing.txt ||
+        "$env/python" -m pip install --quiet --disable-pip-version-check --retries 1 --no-deps \
+            -r requirements-hearing.txt; then
+        echo "$wanted" >.venv/stamp-hearing
+    else
+        say "left out: spoken digits will be \"not checked\" until these packages can be had"
+    fi
+}
+
 check_opencv() {
     count=$("$env/python" -c '
 from importlib.metadata import distributions
@@ -119,10 +133,11 @@ if ! is_fresh ".venv/stamp-${locks##* }" "$wanted"; then
     check_opencv
     echo "$wanted" >".venv/stamp-${locks##* }"
 fi
+install_hearing
 
 if [ "$mode" != check ]; then
     models=$data/models
-    wanted=$(stamp_of requirements.txt kyc/models.toml)
+    wanted=$(stamp_of requirements.txt requirements-hearing.txt kyc/models.toml)
     if ! is_fresh "$models/.stamp" "$wanted"; then
         say "preparing the models in $models"
         mkdir -p "$models"

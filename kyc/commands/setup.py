@@ -13,9 +13,13 @@ def add(commands: Commands, shared: argparse.ArgumentParser) -> None:
 
 
 def setup(options: argparse.Namespace) -> int:
-    from kyc.models import prepare
+    from kyc.models import ModelRefused, prepare
 
-    prepared = prepare(options.models)
-    for model in prepared.models.values():
+    models = list(prepare(options.models).models.values())
+    try:
+        models += prepare(options.models, "hearing").models.values()
+    except ModelRefused as error:  # only what is heard does without
+        print(f'hearing is left out, spoken digits will be "not checked": {error}')
+    for model in models:
         print(f"{model.name:18} {model.sha256[:12]}  {model.licence:11} {model.origin}")
     return 0
