@@ -13,9 +13,12 @@ import cv2
 import numpy as np
 
 from kyc.check import BadInput, Check
+from kyc.continuity import Continuity
 from kyc.document.checks import Desk, IdCardBack, IdCardFront
-from kyc.face import Face, FaceEncoder, FaceFinder
+from kyc.document.travel import TravelDocument
+from kyc.face import Face, FaceEncoder, FaceFinder, template
 from kyc.face_match import FaceMatch
+from kyc.fused import FusedEncoder
 from kyc.image import decode
 from kyc.liveness.check import Liveness
 from kyc.liveness.landmarks import Landmarks
@@ -46,6 +49,7 @@ class Instruments:
     desk: Desk
     faces: FaceFinder
     encoder: FaceEncoder
+    full: FusedEncoder
     landmarks: Landmarks
 
     @classmethod
@@ -55,7 +59,9 @@ class Instruments:
         cv2.setNumThreads(threads)
         faces = FaceFinder(prepared)
         desk = Desk(TextReader(prepared, threads), TextFinder(prepared), faces, reading)
-        return cls(prepared, desk, faces, FaceEncoder(prepared, threads), Landmarks(prepared))
+        quick = FaceEncoder(prepared, threads)
+        full = FusedEncoder(prepared, quick, threads)
+        return cls(prepared, desk, faces, quick, full, Landmarks(prepared))
 
     def warm_up(self) -> None:
         """Work every model once on a drawn page: first runs are slow and grow the memory."""
@@ -70,7 +76,7 @@ class Instruments:
         eyes, mouth = [[560, 300], [720, 300]], [[580, 480], [700, 480]]
         points = np.array([*eyes, [640, 390], *mouth], np.float32)
         face = Face((480, 180, 320, 400), points, 1.0)
-        self.encoder.encode(page, face)
+        self.full.encode(page, face)
         self.landmarks.measure(page, face)
 
     def open(self, check: str, params: Mapping[str, Any]) -> Check:
@@ -78,7 +84,9 @@ class Instruments:
         makers: dict[str, Callable[..., Check]] = {
             "id_card_front": self._front,
             "id_card_back": self._back,
+            "travel_document": self._travel,
             "face_match": self._match,
+            "continuity": self._continuity,
             "liveness": self._liveness,
         }
         if check not in makers:
@@ -96,8 +104,15 @@ class Instruments:
     ) -> Check:
         return IdCardBack(self.desk, _date(today), front_values)
 
+    def _travel(self, *, today: str | None = None) -> Check:
+        return TravelDocument(self.desk, _date(today))
+
     def _match(self, *, portrait_jpeg: bytes) -> Check:
-        return FaceMatch(self.faces, self.encoder, decode(portrait_jpeg))
+        return FaceMatch(self.faces, self.encoder, self.full, decode(portrait_jpeg))
+
+    def _continuity(self, *, reference: bytes | None = None) -> Check:
+        known = None if reference is None else self.full.quick_part(template(reference))
+        return Continuity(self.faces, self.encoder, known)
 
     def _liveness(
         self, *, prompts: list[str], prompt_s: float = 8.0, reference: bytes | None = None

@@ -7,13 +7,33 @@ the larger sample that a low false match rate needs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kyc.check import BadInput
 from kyc.face import Embedding
+from kyc.face_match import describe
+from kyc.image import decode
+
+if TYPE_CHECKING:
+    from kyc.instruments import Instruments
 
 RESAMPLES = 200
+FARS = (1e-2, 1e-3, 1e-4)
+
+
+def describe_all(instruments: Instruments, paths: Sequence[Path]) -> dict[str, Embedding | None]:
+    """Each picture's face described fully, by the picture's name; None where none was found."""
+    described = {}
+    for path in paths:
+        try:
+            still = decode(path.read_bytes())
+        except BadInput as error:
+            raise BadInput(error.code, f"{path}: {error.diagnostics()}") from error
+        described[path.name] = describe(instruments.faces, instruments.full, still)
+    return described
 
 
 def rates(
@@ -38,8 +58,7 @@ def rates(
         "n": len(pairs),
         "accuracy": round(accuracy, 4),
         "tar_at_far": {
-            str(far): round(float((scores[same] >= _level(others, far)).mean()), 4)
-            for far in (1e-2, 1e-3, 1e-4)
+            str(far): round(float((scores[same] >= _level(others, far)).mean()), 4) for far in FARS
         },
         "eer": round(float((missed[equal] + taken[equal]) / 2), 4),
         "threshold": threshold,

@@ -22,6 +22,8 @@ from kyc.check import Error
 
 _RECORDS = {"sight": "prepared.json", "hearing": "prepared-hearing.json"}  # a process each
 _RECIPE = 2  # raise when a converter below changes, so that caches are made anew
+# What was measured belongs to the model it was measured with.
+_NEVER_INHERITED = ("threshold", "companion", "share")
 
 
 class ModelRefused(Error):
@@ -105,10 +107,12 @@ def manifest(directory: Path | None = None) -> dict[str, Model]:
         for name, table in tomllib.loads(own.read_text("utf-8")).items():
             if name not in tables:
                 raise ModelRefused(f"{own}: no model is called {name}")
-            # A threshold belongs to the model it was measured with: never inherited.
-            shipped = {k: v for k, v in tables[name].items() if k != "threshold"}
+            shipped = {k: v for k, v in tables[name].items() if k not in _NEVER_INHERITED}
             tables[name] = {**shipped, "form": "as it is", **table}
-    return {name: Model(name=name, **table) for name, table in tables.items()}
+    try:
+        return {name: Model(name=name, **table) for name, table in tables.items()}
+    except TypeError as error:
+        raise ModelRefused(f"{own}: {error}") from error
 
 
 def prepare(directory: Path, use: str = "sight") -> Prepared:

@@ -32,9 +32,11 @@ def test_the_person_of_the_portrait_matches(
     finding = match(instruments, card, name, clip(name, 4))
     assert (finding.verdict, finding.reason) == (Verdict.PASSED, "matched")
     assert finding.score is not None and finding.threshold is not None
-    assert finding.score > finding.threshold + 0.2
+    assert finding.score > finding.threshold + 0.04
     assert [picture.name for picture in finding.pictures] == ["face", "portrait"]
-    assert finding.models.keys() == {"face_detection", "face_embedding"}
+    assert finding.models.keys() == {"face_detection", "face_embedding", "face_residual"}
+    live = np.frombuffer(finding.template or b"", "<f4")
+    assert live.shape == (256,) and abs(float(live @ live) - 1) < 1e-5
 
 
 @pytest.mark.parametrize(("name", "live"), [("d9", "d13"), ("d13", "d9"), ("d18", "s18")])
@@ -43,7 +45,9 @@ def test_somebody_elses_card_does_not(
 ) -> None:
     finding = match(instruments, card, name, clip(live, 4))
     assert (finding.verdict, finding.reason) == (Verdict.FAILED, "different_person")
-    assert finding.score is not None and finding.score < 0.3
+    assert finding.score is not None and finding.threshold is not None
+    assert finding.score < finding.threshold - 0.02
+    assert finding.template is None
 
 
 @pytest.fixture
@@ -132,6 +136,8 @@ def test_bad_parameters_are_refused(instruments: Instruments) -> None:
     for check, params, code in (
         ("face_match", {"portrait_jpeg": b"not a picture"}, "not_a_picture"),
         ("face_match", {}, "parameters"),
+        ("continuity", {"reference": b"short"}, "parameters"),
+        ("continuity", {"reference": bytes(4 * 100)}, "parameters"),
         ("liveness", {"prompts": []}, "prompts"),
         ("liveness", {"prompts": ["dance"]}, "prompts"),
         ("id_card_front", {"today": "tomorrow"}, "parameters"),
