@@ -4,6 +4,7 @@
     python -m kyc id-card IMAGE [IMAGE …]   read a Chinese resident identity card
     python -m kyc match A B                 are these two faces one person?
     python -m kyc match --pairs CSV --dir DIR
+    python -m kyc passive FILE [FILE …]     passive liveness signals of clips and stills
 
 Exit status: 0 done (match: same person), 1 not (card not read, another person), 2 bad input.
 """
@@ -16,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kyc.check import BadInput, Error
-from kyc.commands import id_card, match, setup
+from kyc.commands import id_card, match, passive, setup
 
 DEFAULT_MODELS = Path.home() / ".cache" / "video-bank" / "models"
-COMMANDS = (setup, id_card, match)
+COMMANDS = (setup, id_card, match, passive)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from kyc.liveness.signal import Signal
 from kyc.liveness.tracks import Window
 
-ENOUGH = 0.005  # residual after the similarity, in face widths, below which nothing can be told
-ROUND = 0.33  # the share above which it is a head
+ENOUGH = 0.006  # residual after the similarity, in face widths, below which nothing can be told
+ROUND = 0.34  # the share above which it is a head
 WINDOWS = 2
 
 

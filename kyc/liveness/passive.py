@@ -30,13 +30,13 @@ class Passive:
         self._models = models or {}
         self._tracks = Tracks()
         self._before: Any = None
-        self._pictures = self._repeated = self._faces = 0
+        self.pictures = self._repeated = self._faces = 0
         self._shown: Picture | None = None
 
     def see(self, frame: Frame, faces: Sequence[Face], points: Any = None) -> None:
         """One more frame with the faces found on it; ``points`` (468, 3) where there is a mesh."""
         face, _ = principal(faces)
-        self._pictures += 1
+        self.pictures += 1
         self._repeated += self._same(frame.bgr)
         self._tracks.see(frame.bgr, face, frame.media_time_us)
         if face is None:
@@ -49,23 +49,28 @@ class Passive:
     def signals(self) -> list[Signal]:
         """What each signal says now."""
         windows = self._tracks.windows
-        return [depth.judge(windows), motion.judge(windows, self._repeated, self._pictures)]
+        return [depth.judge(windows), motion.judge(windows, self._repeated, self.pictures)]
 
     def finding(self, media_time_us: int) -> Finding:
-        """All of it as one answer: the weakest of the signals that may decide."""
+        """All of it as one answer. ``score``: the smallest of the deciding signals' scores over
+        their thresholds, so 1 is the threshold.
+        """
         signals = self.signals()
-        decisive, verdict, reason = decide(signals)
-        if not self._faces:
-            verdict, reason = Verdict.NOT_CHECKED, "no_face"
+        verdict, reason = decide(signals) if self._faces else (Verdict.NOT_CHECKED, "no_face")
+        margins = [
+            each.score / each.threshold
+            for each in signals
+            if not each.hint and each.score is not None and each.threshold
+        ]
         return Finding(
             check=self.name,
             verdict=verdict,
             reason=reason,
-            score=decisive.score if decisive else None,
-            threshold=decisive.threshold if decisive else None,
+            score=round(min(margins), 4) if margins else None,
+            threshold=1.0 if margins else None,
             values={
                 "signals": {each.name: each.view() for each in signals},
-                "pictures": self._pictures,
+                "pictures": self.pictures,
                 "faces": self._faces,
             },
             pictures=[self._shown] if self._shown else [],
@@ -80,11 +85,11 @@ class Passive:
         return before is not None and bool(np.array_equal(before, sparse))
 
 
-def decide(signals: Sequence[Signal]) -> tuple[Signal | None, Verdict, str]:
-    """The deciding signal, the verdict and its reason: a failure outweighs, hints never decide."""
+def decide(signals: Sequence[Signal]) -> tuple[Verdict, str]:
+    """One failure outweighs all else; hints never decide; nothing measured is not checked."""
     hard = [each for each in signals if not each.hint]
     for verdict in (Verdict.FAILED, Verdict.PASSED):
         for each in hard:
             if each.verdict is verdict:
-                return each, verdict, each.reason
-    return None, Verdict.NOT_CHECKED, hard[0].reason if hard else "no_face"
+                return verdict, each.reason
+    return Verdict.NOT_CHECKED, hard[0].reason if hard else "no_face"

@@ -174,8 +174,9 @@ def judge(first: Any, now: Any) -> tuple[float, float, float, float, float] | No
     if turn is None or plane is None:
         return None
     turned = _off(first @ turn[:, :2].T + turn[:, 2], now)
-    flat = _off(cv2.perspectiveTransform(first[None], plane)[0], now)
-    bent = _off(_sheet(first, now), now)
+    laid = cv2.perspectiveTransform(first[None], plane)[0]
+    flat = _off(laid, now)
+    bent = _off(_sheet(laid, now), now)
     return (
         float(np.median(_off(first, now))),
         float(np.median(turned)),
@@ -193,7 +194,7 @@ def _sheet(first: Any, now: Any) -> Any:
     """Where the best quadratic map takes ``first``; corners that go their own way count less.
 
     A cylinder of paper seen from two places is a homography and a shift along one direction that
-    grows with the square of the way across its axis: to second order, a quadratic map.
+    grows with the square of the way across its axis.
     """
     middle = first.mean(axis=0)
     x, y = (first - middle).astype(np.float64).T
