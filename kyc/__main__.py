@@ -2,9 +2,10 @@
 
     python -m kyc setup --models DIR        verify the models and make them ready
     python -m kyc id-card IMAGE [IMAGE …]   read a Chinese resident identity card
-    python -m kyc match A B                 are these two faces one person?
+    python -m kyc match A B                 are these two faces one person? (pictures, cards, clips)
     python -m kyc match --pairs CSV --dir DIR
     python -m kyc passive FILE [FILE …]     passive liveness signals of clips and stills
+    python -m kyc report --data DIR         measure the error rates, write the biometric report
 
 Exit status: 0 done (match: same person), 1 not (card not read, another person), 2 bad input.
 """
@@ -17,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kyc.check import BadInput, Error
-from kyc.commands import id_card, match, passive, setup
+from kyc.commands import id_card, match, passive, report, setup
 
 DEFAULT_MODELS = Path.home() / ".cache" / "video-bank" / "models"
-COMMANDS = (setup, id_card, match, passive)
+COMMANDS = (setup, id_card, match, passive, report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
