@@ -67,6 +67,8 @@ class PartReport:
     duration_us: int
     chain: str
     signer: str
+    suite: int
+    """Of the cryptography; 2 is not certified."""
     stamp: Words
     """Stamped, not yet stamped, or by a test authority."""
     stamped: str

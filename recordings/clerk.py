@@ -19,6 +19,8 @@ ROUND_S = 0.05
 EARLY_S = 0.01
 """Desks due so soon are done with those that are due: fewer wakings."""
 HANDS = 4
+WAITING_HANDS = 16
+"""They wait for a signer outside; one that hangs must not keep those from the medium's work."""
 
 
 class Desk(Protocol):
@@ -37,6 +39,7 @@ class Clerk:
         """(when it is due, desk), the next one first."""
         self._running = False
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="recorder-sync")
+        self._waiting = ThreadPoolExecutor(WAITING_HANDS, thread_name_prefix="recorder-sign")
 
     def take(self, desk: Desk) -> None:
         """Look after one more desk."""
@@ -50,6 +53,10 @@ class Clerk:
     def hand(self, task: Callable[[], None]) -> None:
         """Have something done that may take long; `task` must not raise."""
         self._hands.submit(task)
+
+    def wait(self, task: Callable[[], None]) -> None:
+        """The same for what waits for a signer outside."""
+        self._waiting.submit(task)
 
     def _run(self) -> None:
         while True:

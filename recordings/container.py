@@ -121,6 +121,11 @@ class PartWriter:
         self.bytes = len(preamble)
         sink.append(preamble)
 
+    @property
+    def signed_outside(self) -> bool:
+        """Has its signer to be waited for?"""
+        return self._signer.outside
+
     def data(self, stream: int, time_us: int, fragment: bytes, flags: Flag = Flag.NONE) -> None:
         """Seal one fragment of a stream (numbered from 1), at most 1 MiB."""
         self._seal(Type.DATA, flags, stream, time_us, fragment)
@@ -180,7 +185,8 @@ class PartWriter:
         # The number of the record is the nonce. It grows in _account, and a record that could not
         # be written is completed with the same bytes or not at all, so it is never used again.
         self._put(record, header, self._keys.seal(self.records, plain, self._hash + header))
-        if len(self._leaves) >= LEAVES_LIMIT:
+        # Somebody who signs outside is waited for by the recorder, not here.
+        if len(self._leaves) >= LEAVES_LIMIT and not self.signed_outside:
             self.checkpoint()
         if len(self._entries) >= INDEX_LIMIT * ENTRY.size:
             self._index()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .verify_recording import Damaged, RecordingError
 
-__all__ = ["Damaged", "KeyUnavailable", "RecordingError", "RecoveryRefused"]
+__all__ = ["Damaged", "KeyUnavailable", "RecordingError", "RecoveryRefused", "SignerAway"]
 
 
 class KeyUnavailable(RecordingError):
@@ -13,3 +13,7 @@ class KeyUnavailable(RecordingError):
 
 class RecoveryRefused(RecordingError):
     """Recovery must not sign for this part; the message says why."""
+
+
+class SignerAway(OSError):
+    """A signer outside gave no signature: away, late, or what came does not hold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -43,14 +44,22 @@ class Signer(Protocol):
     def key_id(self) -> str:
         """Hexadecimal hash of the public key: `verify_recording.key_id`."""
 
+    @property
+    def outside(self) -> bool:
+        """Does somebody else sign, who has to be waited for?"""
+
     def sign(self, text: bytes) -> bytes:
-        """64 bytes: Ed25519, or SM2's r and s."""
+        """64 bytes: Ed25519, or SM2's r and s; `OSError` if there is no signature to be had."""
+
+    def public_der(self) -> bytes:
+        """The public key as DER SubjectPublicKeyInfo."""
 
 
 class FileSigner:
     """An Ed25519 key in a file of mode 0600."""
 
     suite = 1
+    outside = False
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -93,6 +102,20 @@ class FileSigner:
     def _public(self, encoding: serialization.Encoding) -> bytes:
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         return self._key.public_key().public_bytes(encoding, form)
+
+
+def trusted(path: Path, signer: Signer) -> Trust:
+    """Trust in the keys of the trust file, which has the signer's from now on."""
+    ours = Trust([signer.public_der()])
+    with _locked(path.with_name("signing.lock")):
+        known = Trust.load(path) if path.exists() else None
+        if known is None or signer.key_id not in known:
+            text = base64.encodebytes(signer.public_der()).decode().replace("\n", "")
+            lines = "\n".join(text[at : at + 64] for at in range(0, len(text), 64))
+            block = f"-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n"
+            before = path.read_bytes() if known is not None else b""
+            _replace(path, before + block.encode(), 0o644)
+    return ours if known is None else known | ours
 
 
 class Keyring(Protocol):

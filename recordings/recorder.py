@@ -16,12 +16,16 @@ from typing import Any, NamedTuple
 from .chain import compact
 from .clerk import clerk
 from .container import Ending, Flag, PartWriter, wall_clock
+from .errors import SignerAway
 from .keys import Signer
 from .matroska import Codec, Fragment, Kind, Muxer
 from .store import Store
 
 CHECKPOINT_S = 0.44
 """With one round of the clerk more it is 500 ms at most."""
+SIGN_AGAIN_S = 0.5
+UNSIGNED_S = 10.0
+"""A recording whose signer outside stays away for so long has failed."""
 QUEUE_BYTES = 4 * 1024 * 1024
 """What may wait for the disk: about 8 s of a call with two cameras."""
 EVENT_LIMIT = 1_048_576
@@ -122,6 +126,9 @@ class Recorder:
         self._done = self._loop.create_future()
         self._signed_at = clock()
         self._syncing = False
+        self._waits = False
+        "A hand waits for the signer outside: it alone has the writer."
+        self._hand = clerk.wait if writer.signed_outside else clerk.hand
         clerk.take(self)
 
     @classmethod
@@ -248,10 +255,12 @@ class Recorder:
             self._failure = self._told(error)
         if self._syncing:
             return True  # another hand still has the file
-        clerk.hand(self._fail)
+        self._hand(self._fail)
         return False
 
     def _work(self) -> bool:
+        if self._waits:
+            return True
         writer, stop = self._writer, self._inbox.stop
         self._take()
         now = self._clock()
@@ -260,15 +269,46 @@ class Recorder:
         if self._syncing:
             return True
         if stop:
-            clerk.hand(self._end)
+            self._hand(self._end)
             return False
         if writer.records > writer.signed and now - self._signed_at >= CHECKPOINT_S:
-            writer.sign()
-            self._signed_at = now
-            self._syncing = True
-            head = Head(writer.signed, writer.chain.hex(), writer.time_us)
-            clerk.hand(lambda: self._sync(head))
+            if writer.signed_outside:
+                self._syncing = self._waits = True
+                self._hand(self._sign_outside)
+            else:
+                self._sign(now)
+                self._syncing = True
+                head = Head(writer.signed, writer.chain.hex(), writer.time_us)
+                clerk.hand(lambda: self._sync(head))
         return True
+
+    def _sign(self, now: float) -> None:
+        self._writer.sign()
+        self._signed_at = now
+
+    def _sign_outside(self) -> None:
+        """By a hand that may wait: this part's frames wait with it, nobody else's do."""
+        try:
+            self._sign_patiently()
+            head = Head(self._writer.signed, self._writer.chain.hex(), self._writer.time_us)
+        except Exception as error:
+            self._failure, self._syncing = self._told(error), False
+        else:
+            clerk.hand(lambda: self._sync(head))
+        finally:
+            self._waits = False
+
+    def _sign_patiently(self) -> None:
+        """A CHECKPOINT, also if the signer is away for a moment: it wrote nothing then."""
+        since = self._clock()
+        while True:
+            try:
+                return self._sign(self._clock())
+            except SignerAway as error:
+                if self._clock() - since >= UNSIGNED_S:
+                    raise
+                log.warning("%s: %s", self.name, error.strerror)
+                time.sleep(SIGN_AGAIN_S)
 
     def _sync(self, head: Head) -> None:
         """By a hand of the clerk's, while frames go on being written."""
@@ -283,6 +323,8 @@ class Recorder:
     def _end(self) -> None:
         """By a hand of the clerk's, when nothing else is done for this recording any more."""
         try:
+            if self._writer.signed_outside:
+                self._sign_patiently()  # FINAL comes with two signatures more, at once
             self._writer.finish(self._ending)
             self._head = Head(self._writer.signed, self._writer.chain.hex(), self._writer.time_us)
         except Exception as error:

@@ -78,9 +78,7 @@ def fit(width: int, height: int, box: Box) -> Box:
     """The largest rectangle of these proportions in the middle of `box`."""
     scale = min(box.width / width, box.height / height)
     w, h = max(2, _even(round(width * scale))), max(2, _even(round(height * scale)))
-    return Box(
-        box.x + _even((box.width - w) // 2), box.y + _even((box.height - h) // 2), w, h
-    )
+    return Box(box.x + _even((box.width - w) // 2), box.y + _even((box.height - h) // 2), w, h)
 
 
 class Letters:
@@ -110,8 +108,10 @@ class Letters:
     @lru_cache(maxsize=256)  # noqa: B019 - a Letters lives as long as its process renders
     def glyph(self, character: str, ground: int) -> Plane:
         """One character of the clock: digits in cells of one width."""
-        width = self.cell if character.isdigit() else _even(
-            math.ceil(self._font.getlength(character)) + 1
+        width = (
+            self.cell
+            if character.isdigit()
+            else _even(math.ceil(self._font.getlength(character)) + 1)
         )
         return self._draw(character, width, ground, WHITE)
 

@@ -21,13 +21,13 @@ from aiohttp import web
 
 import signaling.socket
 from kyc.worker import Inference
-from recordings.keys import FileSigner, Trust
+from recordings.keys import trusted
 from signaling import forward, ice, peer
 from signaling.port import Port
 from video_bank import collector, demo
 from video_bank.accounts import LOGIN, Accounts
 from video_bank.approvals import Approvals
-from video_bank.archive import Archive, keyring_of, store_of
+from video_bank.archive import Archive, keyring_of, signer_of, store_of
 from video_bank.blobs import LocalBlobs
 from video_bank.bus import LocalBus
 from video_bank.businesses import Businesses, load_consents
@@ -243,7 +243,7 @@ async def line(app: web.Application) -> AsyncIterator[None]:
 async def seals(app: web.Application) -> AsyncIterator[None]:
     """The log of seals, and what is noted of recordings while they run."""
     config = app[CONFIG]
-    signer = FileSigner.load_or_create(config.keys)
+    signer = await asyncio.to_thread(signer_of, config)
     authority, roots = authority_of(config)
     app[RUNNING] = Running(app[DATABASE], app[TIMELINE], config.data / "audit.heads")
     app[NOTARY] = Notary(
@@ -251,7 +251,7 @@ async def seals(app: web.Application) -> AsyncIterator[None]:
         app[TIMELINE],
         app[RUNNING],
         signer,
-        signer.public_pem().decode() + (config.keys / "trust.pem").read_text("ascii"),
+        trusted(config.keys / "trust.pem", signer),
         origin=f"{urlsplit(config.public_url).hostname}/recordings",
         authority=authority,
         roots=roots,
@@ -271,6 +271,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         app[DATABASE],
         config.data / "recordings",
         config.keys,
+        signer=await asyncio.to_thread(signer_of, config),
         keyring=keyring_of(config),
         policy=periods,
         store=store,
@@ -490,9 +491,8 @@ def _spool(app: web.Application, store: "S3Store") -> "Spool":
     from video_bank.spool import Spool  # loads what `store_of` does
 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(32, "work"))
-    trust = Trust.load(app[ARCHIVE].trust_path)
     limit = app[CONFIG].spool_limit_gb * 1_000_000_000
-    return Spool(app[DATABASE], store, trust, limit=limit)
+    return Spool(app[DATABASE], store, app[ARCHIVE].trust, limit=limit)
 
 
 def _relays(config: Config) -> ice.Relays:

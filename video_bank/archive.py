@@ -15,7 +15,16 @@ from sqlalchemy import RowMapping, Select, delete, insert, select, update
 from recordings.certificate import sign
 from recordings.container import Ending, PartReader
 from recordings.errors import Damaged, KeyUnavailable, RecoveryRefused
-from recordings.keys import FileKeyring, FileSigner, Keyring, new_dek, new_part_id
+from recordings.keys import (
+    FileKeyring,
+    FileSigner,
+    Keyring,
+    Signer,
+    new_dek,
+    new_part_id,
+    trusted,
+)
+from recordings.outside import OutsideSigner
 from recordings.pkcs11 import Pkcs11Keyring
 from recordings.recorder import Recorder
 from recordings.recovery import recover
@@ -47,18 +56,20 @@ class Archive:
         directory: Path,
         keys: Path,
         *,
+        signer: Signer | None = None,
         keyring: Keyring | None = None,
         policy: Policy | None = None,
         store: Store | None = None,
     ) -> None:
         self._db = db
         self.store: Store = store or LocalStore(directory)
-        self.signer = FileSigner.load_or_create(keys)
+        self.signer: Signer = signer or FileSigner.load_or_create(keys)
         self._keys = keys
         self.keyring: Keyring = keyring or self.file_keyring()
         self._policy = policy or Policy.load()
-        self._trust = self.signer.trust()
         self.trust_path = keys / "trust.pem"
+        self.trust = trusted(self.trust_path, self.signer)
+        "The signer's key, and those of earlier ones: what they sealed still counts."
         self.on_sealed: Callable[[str], Awaitable[None]] | None = None
         "Told of every part that was finished or closed, by its id, once the database has it."
         self.known: Callable[[str], Awaitable[Mapping[int, str]]] | None = None
@@ -245,7 +256,7 @@ class Archive:
                     self.store,
                     part["name"],
                     self.signer,
-                    self._trust,
+                    self.trust,
                     cause=cause,
                     by="server",
                     # With the key, what was written but not yet signed must open to count.
@@ -277,7 +288,7 @@ class Archive:
         known = await self.known(part) if self.known else {}
         try:
             verdict = await asyncio.to_thread(
-                verify_part, self.store, name, self._trust, known=known
+                verify_part, self.store, name, self.trust, known=known
             )
         except OSError as error:
             # A file that is gone or cannot be read proves nothing; the page says which.
@@ -299,6 +310,7 @@ class Archive:
             "records": verdict.records,
             "chain": verdict.chain,
             "signer": verdict.signer,
+            "suite": verdict.suite,
         }
 
     async def verify(self, session: str) -> dict[str, Any]:
@@ -362,7 +374,7 @@ class Archive:
         dek = self.dek(part)  # first: of what was erased the file is gone, too
         source = self.store.open(part["name"])
         if part["sealed_at"] is None:
-            return SignedReader(source, dek, self._trust)
+            return SignedReader(source, dek, self.trust)
         return PartReader(source, dek)
 
     def dek(self, part: RowMapping) -> bytes:
@@ -398,6 +410,26 @@ class Archive:
     async def certify(self, statement: dict[str, Any]) -> str:
         """A certificate over ``statement``, signed by the recorder's key."""
         return await asyncio.to_thread(sign, statement, self.signer)
+
+
+def signer_of(config: Config) -> Signer:
+    """Who signs recordings and heads of trees by these settings, and with it their suite.
+
+    Raises:
+        OperatorError: the signer outside cannot be reached, or is not the one whose key is given.
+    """
+    socket, public_key = config.signer_socket, config.signer_public_key
+    if config.signer == "file" or socket is None or public_key is None:
+        return FileSigner.load_or_create(config.keys)
+    try:
+        config.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+        signer = OutsideSigner.load(socket, public_key)
+        signer.sign(b"VBR1 test\0")
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"signer: {error}") from error
+    if signer.suite == 2:
+        log.warning("- recordings are sealed with suite 2 (SM4, SM3, SM2), which is not certified")
+    return signer
 
 
 def keyring_of(config: Config) -> Keyring | None:

@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 WATCH_S = 1.0
 SWITCHES = 200
 "Camera, microphone and screen switches of a call that the timeline takes; a page may go wild."
-KEY_FRAME_S = 5.0
-"""Browsers send key frames only when asked; a replay can seek to one of these."""
+NOTE_AGAIN_S = 5.0
+"""A failed recording is noted again after so long when the database did not take it."""
 
 
 class Calls:
@@ -411,12 +411,11 @@ class Calls:
         for call in list(self._calls.values()):
             if call.ending:
                 continue
-            if now - call.key_frames_at >= KEY_FRAME_S:
-                call.key_frames_at = now
-                for participant in call.people:
-                    call.room.request_keyframe(participant)
-                if call.recording_failed and not call.failure_noted:
-                    self._spawn(self._note_failure(call))
+            for participant in call.key_frames_due(now):
+                call.room.request_keyframe(participant)
+            if call.failure_waits and now - call.failure_tried_at >= NOTE_AGAIN_S:
+                call.failure_tried_at = now
+                self._spawn(self._note_failure(call))
             for person in list(call.people.values()):
                 since, limit = call.gone_since.get(person.id), self._patience(call, person)
                 if since is not None and limit is not None and now - since > limit:

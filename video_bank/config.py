@@ -151,6 +151,17 @@ class Config:
     """A teller may be without network in a call for so many seconds; then the call is ended and the
     customer told."""
 
+    signer: Literal["file", "socket"] = "file"
+    """Who signs recordings, heads of the log of seals and certificates: `file`, an Ed25519 key in
+    `data` (suite 1); `socket`, a signer outside named by the two settings below, whose key decides
+    on the suite: SM2 for suite 2 (SM4-GCM, SM3; **not certified**), Ed25519 for suite 1."""
+
+    signer_socket: Path | None = None
+    """Unix socket of the signer outside."""
+
+    signer_public_key: Path | None = None
+    """File with its public key (PEM)."""
+
     keyring: Literal["file", "pkcs11"] = "file"
     """Where the keys lie that wrap the recordings' keys: `file`, in `data`; `pkcs11`, in the token
     named by the three settings below, which they never leave."""
@@ -297,6 +308,10 @@ def _check(config: Config) -> None:
         raise OperatorError("keyring must be file or pkcs11")
     if config.keyring == "pkcs11" and not all(token):
         raise OperatorError("keyring pkcs11 needs pkcs11_module, pkcs11_token and pkcs11_pin_file")
+    if config.signer not in ("file", "socket"):
+        raise OperatorError("signer must be file or socket")
+    if config.signer == "socket" and not (config.signer_socket and config.signer_public_key):
+        raise OperatorError("signer socket needs signer_socket and signer_public_key")
     if config.export_video not in ("h264", "vp8"):
         raise OperatorError("export_video must be h264 or vp8")
     _check_turn(config)

@@ -269,6 +269,7 @@ class Dossier:
             duration_us=found["last_time_us"] or 0,
             chain=found["chain"] or "",
             signer=found["signer"] or "",
+            suite=found["suite"] or 1,
             stamp=STAMPS.get(str(proof.get("state")), STAMPS["waiting"]),
             stamped=stamped,
         )

@@ -26,9 +26,9 @@ from sqlalchemy import RowMapping, exists, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from recordings import tree
-from recordings.errors import Damaged
-from recordings.heads import TreeHead, public_keys, read_head
-from recordings.keys import Signer
+from recordings.errors import Damaged, SignerAway
+from recordings.heads import sign_head
+from recordings.keys import Signer, Trust
 from recordings.timestamp import (
     Authority,
     HttpAuthority,
@@ -38,6 +38,7 @@ from recordings.timestamp import (
     check,
     load_roots,
 )
+from recordings.verify_recording import TreeHead, read_head
 from video_bank.config import Config
 from video_bank.errors import OperatorError
 from video_bank.evidence import AUDIT, Head, Timeline
@@ -70,19 +71,19 @@ class Notary:
         timeline: Timeline,
         running: Running,
         signer: Signer,
-        trust: str,
+        trust: Trust,
         *,
         origin: str,
         authority: Authority | None,
         roots: Sequence[x509.Certificate] = (),
         clock: Callable[[], int] = now_us,
     ) -> None:
-        """``trust``: PEM text of the public keys whose heads count, the signer's first;
-        ``origin``: what the trees' names begin with; ``authority``: None when none is set up;
-        ``roots``: certificates that vouched for earlier stamps; ``clock``: UTC microseconds.
+        """``trust``: the public keys whose heads count; ``origin``: what the trees' names begin
+        with; ``authority``: None when none is set up; ``roots``: certificates that vouched for
+        earlier stamps; ``clock``: UTC microseconds.
         """
         self._db, self._timeline, self._running, self._signer = db, timeline, running, signer
-        self._keys = public_keys(trust)
+        self._trust = trust
         self._origin, self._authority = origin, authority
         self._roots = [*(authority.roots if authority else ()), *roots]
         self._clock = clock
@@ -90,6 +91,8 @@ class Notary:
         "Whether parts may be waiting for their leaf; at the start nobody knows."
         self._signed_up_to = 0
         self._broken: set[str] = set()
+        self._unsigned: dict[str, TreeHead] = {}
+        "Heads that are in the audit log and wait for a signer who is away, by day."
         self._failures, self._asked_at, self._ask_from = 0, 0, 0
         self._turn = asyncio.Lock()
 
@@ -161,37 +164,57 @@ class Notary:
 
     async def close(self, day: str) -> None:
         """Sign the head of a day's tree as it is now, if it grew or more was noted of running
-        parts since the last one."""
+        parts since the last one.
+
+        Raises SignerAway: the head is signed another time.
+        """
+        head = self._unsigned.get(day) or await self._next(day)
+        if head is None:
+            return
+        self._unsigned[day] = head
+        # Not inside the transaction: a signer outside may take its time, and others write.
+        signed = await asyncio.to_thread(sign_head, head, self._signer)
+        del self._unsigned[day]
         async with self._db.write() as tx:
-            last = await self._last(tx, day)
-            leaves = await self._leaves(tx, day)
-            running = await self._running.end(tx, day)
-            if not _grew(last, len(leaves), running):
-                return
-            if last is not None and not _continues(last, leaves):
-                # Whoever changed what was signed shall not get a signature for it.
-                self._alarm(day, last)
-                return
-            root = tree.root(leaves)
-            said = {"day": day, "size": len(leaves), "root": root.hex()}
-            audit = await self._timeline.append(tx, AUDIT, "day_head", "server", said)
-            head = TreeHead(
-                f"{self._origin}/{day}",
-                len(leaves),
-                root,
-                (f"audit {audit.seq} {audit.hash}", _line(running)),
-            )
             await tx.execute(
                 insert(t.heads).values(
                     id=new_id(),
                     day=day,
                     size=head.size,
-                    root=root.hex(),
-                    signed=head.sign(self._signer, self._keys[0]),
+                    root=head.root.hex(),
+                    signed=signed,
                     at=self._clock(),
                     test_authority=False,
                 )
             )
+
+    async def _close_all(self, days: Iterable[str]) -> bool:
+        """False if the signer is away: they are signed when it is back."""
+        try:
+            for day in days:
+                await self.close(day)
+        except SignerAway as error:
+            log.error("x heads of the log of seals wait for the signer: %s", error.strerror)
+            return False
+        return True
+
+    async def _next(self, day: str) -> TreeHead | None:
+        """What is to be signed of a day now, entered in the audit log; None if nothing is."""
+        async with self._db.write() as tx:
+            last = await self._last(tx, day)
+            leaves = await self._leaves(tx, day)
+            running = await self._running.end(tx, day)
+            if not _grew(last, len(leaves), running):
+                return None
+            if last is not None and not _continues(last, leaves):
+                # Whoever changed what was signed shall not get a signature for it.
+                self._alarm(day, last)
+                return None
+            root = tree.root(leaves)
+            said = {"day": day, "size": len(leaves), "root": root.hex()}
+            audit = await self._timeline.append(tx, AUDIT, "day_head", "server", said)
+        ends = (f"audit {audit.seq} {audit.hash}", _line(running))
+        return TreeHead(f"{self._origin}/{day}", len(leaves), root, ends)
 
     async def _last(self, reader: Reader, day: str) -> RowMapping | None:
         query = (
@@ -366,7 +389,7 @@ class Notary:
     def _fault(self, row: RowMapping, leaves: Sequence[bytes]) -> str | None:
         """Why the head is not that of these leaves; None if it is."""
         try:
-            head = read_head(row["signed"], self._keys)
+            head = read_head(row["signed"], self._trust)
         except Damaged:
             return "head_wrong"
         stated = (head.origin.rpartition("/")[2], head.size, head.root.hex())
@@ -382,8 +405,7 @@ class Notary:
             each["day"] for each in await self.proof(session) if each["state"] == "waiting"
         }
         async with self._turn:
-            for day in sorted(waiting - {None}):
-                await self.close(day)
+            await self._close_all(sorted(waiting - {None}))
             if self._clock() - self._asked_at > AT_ONCE_S * 1e6:
                 self._ask_from = 0
             await self.stamp()
@@ -397,9 +419,8 @@ class Notary:
             await self.catch_up()
             hour = self._clock() // HOUR_US * HOUR_US
             if hour != self._signed_up_to:
-                for day in await self._due(hour):
-                    await self.close(day)
-                self._signed_up_to = hour
+                if await self._close_all(await self._due(hour)):
+                    self._signed_up_to = hour
             await self.stamp()
 
     async def run(self) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from sqlalchemy import RowMapping, func, select, update
 
-from video_bank.archive import TENANT, Archive, keyring_of, store_of
+from video_bank.archive import TENANT, Archive, keyring_of, signer_of, store_of
 from video_bank.blobs import LocalBlobs
 from video_bank.bus import LocalBus
 from video_bank.config import Config
@@ -399,6 +399,7 @@ async def _command(config: Config, verb: str) -> int:
             db,
             config.data / "recordings",
             config.keys,
+            signer=signer_of(config),
             keyring=keyring_of(config),
             policy=policy,
             store=store_of(config),

@@ -21,13 +21,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
 from recordings import tree
-from recordings.heads import TreeHead
-from recordings.keys import FileSigner
+from recordings.heads import sign_head
+from recordings.keys import Signer
 from recordings.timestamp import TestAuthority, check
+from recordings.verify_recording import TreeHead
 
 DAY = "2026-11-22"
 ORIGIN = f"bank.example/recordings/{DAY}"
@@ -35,7 +33,7 @@ ORIGIN = f"bank.example/recordings/{DAY}"
 
 def proofs(
     parts: Sequence[tuple[str, str]],
-    signer: FileSigner,
+    signer: Signer,
     authority: Path | None = None,
     *,
     others: int = 3,
@@ -47,10 +45,8 @@ def proofs(
     strangers = [tree.leaf_hash(b"stranger %d" % n) for n in range(2 * others)]
     ours = [tree.part_leaf(*part) for part in parts]
     leaves = strangers[:others] + ours + strangers[others:]
-    key = load_pem_public_key(signer.public_pem())
-    assert isinstance(key, Ed25519PublicKey)
     head = TreeHead(ORIGIN, len(leaves), tree.root(leaves), (f"audit 7 {'ab' * 32}",))
-    checkpoint = head.sign(signer, key)
+    checkpoint = sign_head(head, signer)
     stamp = _stamp(checkpoint, authority) if authority else _UNSTAMPED
     return [
         {

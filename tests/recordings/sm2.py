@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from recordings.verify_recording import SUITES, Sm2Key, Sm3, Trust, key_id
@@ -14,6 +18,7 @@ class OpensslSigner:
     """An SM2 key in a file, used by `openssl` as a bank's device would be used: from outside."""
 
     suite = 2
+    outside = False
 
     def __init__(self, directory: Path) -> None:
         self._key = directory / "sm2.pem"
@@ -28,6 +33,9 @@ class OpensslSigner:
 
     def public_pem(self) -> bytes:
         return _openssl("pkey", "-in", str(self._key), "-pubout")
+
+    def public_der(self) -> bytes:
+        return self.der
 
     def trust(self) -> Trust:
         return Trust([self.der])
@@ -50,6 +58,7 @@ class FixedSigner:
     """SM2 from a number everybody knows, for vectors: never a way to sign anything real."""
 
     suite = 2
+    outside = False
 
     def __init__(self, secret: bytes) -> None:
         self._d = int.from_bytes(secret, "big") % (Sm2Key.N - 1) or 1
@@ -67,6 +76,9 @@ class FixedSigner:
         s = pow(1 + self._d, -1, n) * (k - r * self._d) % n
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
+    def public_der(self) -> bytes:
+        return self.der
+
     def trust(self) -> Trust:
         return Trust([self.der])
 
@@ -77,3 +89,19 @@ def _times(k: int) -> tuple[int, int]:
     x, y, z = g._sum_of_multiples(k, 0)
     inverse = pow(z, -1, Sm2Key.P)
     return x * inverse**2 % Sm2Key.P, y * inverse**3 % Sm2Key.P
+
+
+@contextlib.contextmanager
+def outside(directory: Path, secret: bytes = b"\5" * 32) -> Iterator[tuple[Path, Path]]:
+    """A signer in a process of its own: its socket, and its public key as a PEM file."""
+    path, public = directory / "signer.sock", directory / "signer.pem"
+    der = base64.encodebytes(FixedSigner(secret).der).decode()
+    public.write_text(f"-----BEGIN PUBLIC KEY-----\n{der}-----END PUBLIC KEY-----\n")
+    command = [sys.executable, "-m", "tests.recordings.signer_child", str(path), secret.hex()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+            yield path, public
+        finally:
+            child.kill()
+            path.unlink(missing_ok=True)

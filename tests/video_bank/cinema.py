@@ -91,8 +91,8 @@ class Reel:
 def clip(
     width: int, height: int, seconds: float = 10.0, **options: Any
 ) -> tuple[media.Packet, ...]:
-    """Picture and sound with a key frame each five seconds, as calls ask for them."""
-    return tuple(media.call(seconds, width=width, height=height, keyframe_every=125, **options))
+    """Picture and sound with a key frame each two seconds, as calls ask for them."""
+    return tuple(media.call(seconds, width=width, height=height, keyframe_every=50, **options))
 
 
 def _moved(cluster: bytes, by_ms: int) -> bytes:

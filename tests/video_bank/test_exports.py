@@ -71,7 +71,7 @@ class Office:
             self.timeline,
             Running(db, self.timeline),
             signer,
-            signer.public_pem().decode(),
+            self.archive.trust,
             origin="bank.example/recordings",
             authority=TestAuthority(config.keys / "test-authority.pem"),
         )

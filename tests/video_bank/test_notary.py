@@ -16,7 +16,7 @@ from cryptography import x509
 from sqlalchemy import insert, select, update
 
 from recordings import tree
-from recordings.heads import public_keys, read_head
+from recordings.heads import sign_head
 from recordings.keys import FileSigner
 from recordings.timestamp import (
     Authority,
@@ -27,7 +27,7 @@ from recordings.timestamp import (
     load_roots,
 )
 from recordings.verify import Status, verify_part
-from recordings.verify_recording import Examination, verify_proof
+from recordings.verify_recording import Examination, read_head, verify_proof
 from tests.recordings.authority import OpensslAuthority, serving
 from tests.recordings.parts import PART_ID, SIGNER, MemoryStore, sealed
 from tests.suites.conftest import postgresql_schema
@@ -96,7 +96,7 @@ class Bank:
             Timeline(),
             self.running,
             self.signer,
-            self.signer.public_pem().decode(),
+            self.signer.trust(),
             origin="bank.example/recordings",
             authority=authority or self.authority,
             clock=self.clock.us,
@@ -191,7 +191,12 @@ async def bank(
     running = Running(database, Timeline(), tmp_path / "audit.heads", clock=clock.us)
     authority = Flaky(tsa(clock))
     bank = Bank(
-        database, SIGNER, clock, authority, notary=None, running=running  # type: ignore[arg-type]
+        database,
+        SIGNER,
+        clock,
+        authority,
+        notary=None,
+        running=running,  # type: ignore[arg-type]
     )
     bank.begin_again()
     yield bank
@@ -202,7 +207,7 @@ def shown_by(proof: dict[str, Any], chain: str, bank: Bank) -> bool:
     """What a stranger finds with the public key and the authority's root."""
     leaf = tree.part_leaf(proof["part_id"], chain)
     hashes = [bytes.fromhex(each) for each in proof["proof"]]
-    head = read_head(proof["checkpoint"], public_keys(bank.signer.public_pem().decode()))
+    head = read_head(proof["checkpoint"], bank.signer.trust())
     return (
         tree.verify_inclusion(leaf, proof["position"], head.size, hashes, head.root)
         and head.origin == f"bank.example/recordings/{proof['day']}"
@@ -450,10 +455,9 @@ async def test_a_head_signed_anew_does_not_have_the_stamp(bank: Bank) -> None:
                 update(t.leaves).where(t.leaves.c.part_id == row["part_id"]).values(hash=forged)
             )
     leaves = [bytes.fromhex(row["hash"]) for row in await bank.rows(t.leaves)]
-    key = public_keys(bank.signer.public_pem().decode())[0]
-    old = read_head(head["signed"], [key])
+    old = read_head(head["signed"], bank.signer.trust())
     forged_head = type(old)(old.origin, old.size, tree.root(leaves), old.extensions)
-    signed = forged_head.sign(bank.signer, key)
+    signed = sign_head(forged_head, bank.signer)
     await bank.change(t.heads, signed=signed, root=forged_head.root.hex())
     assert await reason(bank) == "stamp_wrong"
 

@@ -46,7 +46,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         running = Running(made.db, Timeline())
         signer = made.archive.signer
         log = Notary(
-            made.db, Timeline(), running, signer, signer.public_pem().decode(),
+            made.db, Timeline(), running, signer, made.archive.trust,
             origin="bank.example/recordings", authority=TestAuthority(tmp_path / "tsa.pem"),
         )  # fmt: skip
         made.archive.on_sealed, made.archive.known = log.add, running.known

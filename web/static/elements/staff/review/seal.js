@@ -22,6 +22,7 @@ import { TimeProof } from "./stamp.js"
  * @property {number} records
  * @property {string|null} chain
  * @property {string|null} signer
+ * @property {number|null} [suite] of the cryptography
  */
 
 /**
@@ -84,7 +85,7 @@ function proof(seal) {
 }
 
 /** @param {Part} part */
-function part({ name, verdict, reason, record, time_us, records, chain, signer }) {
+function part({ name, verdict, reason, record, time_us, records, chain, signer, suite }) {
   const wrong = record === null || record === undefined ? "" : t("seal.at_record", { record })
   const where = time_us === null || time_us === undefined ? "" : clock(time_us / 1e6)
   const rows = [
@@ -93,6 +94,7 @@ function part({ name, verdict, reason, record, time_us, records, chain, signer }
     (wrong || where) && [t("seal.where"), [wrong, where].filter(Boolean).join(" · ")],
     [t("seal.chain"), el("code", {}, chain ?? "–")],
     [t("seal.signer"), el("code", {}, signer ?? "–")],
+    suite === 2 && [t("seal.suite"), t("seal.suite_2")],
   ].filter(Boolean)
   return el(
     "section",
