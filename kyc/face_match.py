@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from kyc.check import Finding, Guidance, Picture, Verdict
-from kyc.face import Embedding, Face, FaceEncoder, FaceFinder, fuse, likeness, principal, quality
+from kyc.face import Embedding, Face, FaceEncoder, FaceFinder, fuse, likeness, principal
 from kyc.fused import FusedEncoder
 from kyc.image import Bgr, Frame, corners, crop, jpeg, relative
+from kyc.quality import quality
 
 LOOKS = 5  # good looks fused for the first answer
 MORE_LOOKS = 12  # before a difference is called one

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kyc.check import BadInput, Finding, Guidance, Picture, Verdict
-from kyc.face import Embedding, Face, FaceEncoder, FaceFinder, fuse, likeness, principal, quality
+from kyc.face import Embedding, Face, FaceEncoder, FaceFinder, fuse, likeness, principal
 from kyc.face_match import describe
 from kyc.image import Bgr, Frame, corners, crop, jpeg, relative
 from kyc.liveness.challenge import Challenge, Observation, Step
 from kyc.liveness.landmarks import Landmarks
+from kyc.quality import quality
 
 COMPARE_US = 500_000  # the face is compared with the first one this often
 SAME = 0.28  # likeness below which it is somebody else; poses differ, so below the match's own
