@@ -2,6 +2,9 @@
 
     python -m kyc setup --models DIR        verify the models and make them ready
     python -m kyc id-card IMAGE [IMAGE …]   read a Chinese resident identity card
+    python -m kyc travel-document IMAGE     machine readable zone of a passport, visa or card
+    python -m kyc bank-card IMAGE           number, expiry and issuer of a bank card
+    python -m kyc licence IMAGE             fields of a Chinese business licence
     python -m kyc match A B                 are these two faces one person? (pictures, cards, clips)
     python -m kyc match --pairs CSV --dir DIR
     python -m kyc passive FILE [FILE …]     passive liveness signals of clips and stills
@@ -18,10 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kyc.check import BadInput, Error
-from kyc.commands import id_card, match, passive, report, setup
+from kyc.commands import bank_card, id_card, licence, match, passive, report, setup, travel_document
 
 DEFAULT_MODELS = Path.home() / ".cache" / "video-bank" / "models"
-COMMANDS = (setup, id_card, match, passive, report)
+COMMANDS = (setup, id_card, travel_document, bank_card, licence, match, passive, report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

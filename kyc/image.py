@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # A small PNG can claim gigabytes of pixels; this bound must stand before cv2 is first imported.
@@ -79,6 +80,15 @@ def decode(data: bytes) -> Bgr:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Warning) as error:
         raise BadInput("not_a_picture") from error
     return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
+
+
+def open_still(path: Path) -> Bgr:
+    """Decode the file at ``path``; never reads more than a picture may have. BadInput, OSError."""
+    # A pipe or a device would be read for ever, or wait for somebody to write.
+    if path.exists() and not path.is_file():
+        raise BadInput("not_a_picture", f"{path} is no file")
+    with path.open("rb") as file:
+        return decode(file.read(MAX_BYTES + 1))
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -14,7 +14,9 @@ import numpy as np
 
 from kyc.check import BadInput, Check
 from kyc.continuity import Continuity
+from kyc.document.bank_card import BankCard
 from kyc.document.checks import Desk, IdCardBack, IdCardFront
+from kyc.document.licence import BusinessLicence
 from kyc.document.travel import TravelDocument
 from kyc.face import Face, FaceEncoder, FaceFinder, template
 from kyc.face_match import FaceMatch
@@ -22,6 +24,7 @@ from kyc.fused import FusedEncoder
 from kyc.image import decode
 from kyc.liveness.check import Liveness
 from kyc.liveness.landmarks import Landmarks
+from kyc.liveness.mouth import Mouth
 from kyc.models import Prepared, prepare
 from kyc.ocr import TextFinder, TextReader
 
@@ -85,9 +88,12 @@ class Instruments:
             "id_card_front": self._front,
             "id_card_back": self._back,
             "travel_document": self._travel,
+            "bank_card": self._bank_card,
+            "business_licence": self._licence,
             "face_match": self._match,
             "continuity": self._continuity,
             "liveness": self._liveness,
+            "mouth": self._mouth,
         }
         if check not in makers:
             raise BadInput("unknown_check", check)
@@ -107,12 +113,21 @@ class Instruments:
     def _travel(self, *, today: str | None = None) -> Check:
         return TravelDocument(self.desk, _date(today))
 
+    def _bank_card(self, *, today: str | None = None) -> Check:
+        return BankCard(self.desk, _date(today))
+
+    def _licence(self, *, today: str | None = None) -> Check:
+        return BusinessLicence(self.desk, _date(today))
+
     def _match(self, *, portrait_jpeg: bytes) -> Check:
         return FaceMatch(self.faces, self.encoder, self.full, decode(portrait_jpeg))
 
     def _continuity(self, *, reference: bytes | None = None) -> Check:
         known = None if reference is None else self.full.quick_part(template(reference))
         return Continuity(self.faces, self.encoder, known)
+
+    def _mouth(self) -> Check:
+        return Mouth(self.faces, self.landmarks)
 
     def _liveness(
         self, *, prompts: list[str], prompt_s: float = 8.0, reference: bytes | None = None

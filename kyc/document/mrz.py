@@ -17,7 +17,7 @@ from functools import cache
 from typing import Literal
 
 Form = Literal["TD1", "TD2", "TD3", "MRV-A", "MRV-B"]
-Digit = Literal["ok", "wrong", "absent"]
+Digit = Literal["ok", "wrong", "absent", "unsure"]
 Span = tuple[int, int, int]
 "Line, first column, column after the last; from 0."
 
@@ -169,7 +169,7 @@ class Zone:
     @property
     def valid(self) -> bool:
         """Whether every check digit the form has is right. Says nothing of the name."""
-        return not self.ambiguous and "wrong" not in self.check_digits.values()
+        return not self.ambiguous and not {"wrong", "unsure"} & set(self.check_digits.values())
 
     def text(self, name: str) -> str:
         """The characters of a field, fillers and all; empty when the form has no such field."""

@@ -36,7 +36,7 @@ def compare(zone: Zone, printed: Sequence[str]) -> Match:
     cut_short = not zone.text("name").endswith(FILLER)
     if all(_stands(part, words, cut_short and part is parts[-1]) for part in parts):
         return "confirmed"
-    if "".join(parts) in words:
+    if bare("".join(zone.names)) in map(bare, words):
         return "confirmed"
     missing = [part for part in parts if not _stands(part, words, False)]
     alike = all(any(_alike(part, word) for word in _joined(words)) for part in missing)
@@ -73,21 +73,23 @@ def parted(zone: Zone, printed: Sequence[str]) -> Zone:
 
 def bare(text: str) -> str:
     """Letters only, without marks, and without what the zone writes for marks."""
+    letters = re.sub(r"XX(?=[A-Z])", "", _letters(text))
+    return letters.replace("OE", "O").replace("AE", "A").replace("AA", "A").replace("UE", "U")
+
+
+def _letters(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text.upper().translate(_BARE)).translate(_BARE)
-    letters = re.sub(r"[^A-Z]", "", plain)
-    return re.sub(r"XX(?=[A-Z])", "", re.sub(r"AE|AA", "A", re.sub(r"OE", "O", letters))).replace(
-        "UE", "U"
-    )
+    return re.sub(r"[^A-Z]", "", plain)
 
 
 def _tokens(text: str) -> list[str]:
-    return [token for word in re.split(r"[^\w'’]+|_", text) if (token := bare(word))]
+    return [token for word in re.split(r"[^\w'’]+|_", text) if (token := _letters(word))]
 
 
 def _joined(words: Sequence[str]) -> list[str]:
-    """Every run of neighbouring words, written together."""
+    """Every run of neighbouring words, written together and made bare."""
     return [
-        "".join(words[start : start + count])
+        bare("".join(words[start : start + count]))
         for start in range(len(words))
         for count in range(1, _TOGETHER + 1)
         if start + count <= len(words)
@@ -101,12 +103,14 @@ def _stands(part: str, words: Sequence[str], cut_short: bool) -> bool:
     if cut_short and any(run.startswith(part) for run in runs):
         return True
     # A label may have run into the name: its end counts, if long enough not to be chance.
-    return len(part) >= 5 and any(word.endswith(part) or word.startswith(part) for word in words)
+    ends = (bare(word) for word in words) if len(part) >= 5 else ()
+    return any(word.endswith(part) or word.startswith(part) for word in ends)
 
 
 def _is_run(part: str, printed: Sequence[str]) -> bool:
     """Whether one run of text on the page says just this, perhaps after a label."""
-    return any(part in ("".join(_tokens(text)), *_tokens(text)[-1:]) for text in printed)
+    runs = (_tokens(text) for text in printed)
+    return any(part in (bare("".join(run)), *map(bare, run[-1:])) for run in runs)
 
 
 def _alike(part: str, word: str) -> bool:

@@ -37,6 +37,7 @@ _MISTAKEN = (
     "89 9G BE BP BR CG EF FP KX KH MN MW MH NH PR UV VY WV XY K< C< X< DB"
 ).split()
 "Pairs that are taken for each other."
+_TWINS = frozenset("0OQD1IL2Z5S6G8B")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,30 @@ def read(texts: Sequence[str], printed: Collection[str] = ()) -> Reading | None:
             rows, lines = zip(*likely[start : start + layout.rows], strict=True)
             zone = mend(layout, lines, printed)
             if zone is not None:
-                found.append(Reading(zone, rows))
+                found.append(Reading(_doubted(zone, printed), rows))
     return min(found, key=_doubt, default=None)
+
+
+def _doubted(zone: Zone, printed: Collection[str]) -> Zone:
+    """The zone with what no sum sees called unsure, unless the page prints it.
+
+    That is a visa's optional data, under no check digit, where letters stand among digits that look
+    like them; and a ``6`` or ``G`` among letters in a number, which are the same to every sum.
+    """
+    unsure = {}
+    optional = zone.text("optional").strip(FILLER)
+    if "composite" not in zone.check_digits and _mixed(optional) and set(optional) & _TWINS:
+        unsure["optional"] = optional
+    if _mixed(zone.number[1:]) and set(zone.number) & set("6G"):
+        unsure["number"] = zone.number
+    names = [name for name, text in unsure.items() if text not in printed]
+    digits = dict(zone.check_digits)
+    digits.update({name: "unsure" for name in names if digits.get(name) != "wrong"})
+    return replace(zone, check_digits=digits) if names else zone
+
+
+def _mixed(text: str) -> bool:
+    return any(each in mrz.LETTERS for each in text) and any(each in mrz.DIGITS for each in text)
 
 
 def _doubt(reading: Reading) -> tuple[bool, int, int]:

@@ -147,6 +147,20 @@ class Paper:
         """The finding, from all that was taken in."""
         raise NotImplementedError
 
+    # -- stills ------------------------------------------------------------------------------
+
+    def read_stills(self, pictures: Sequence[Bgr]) -> Finding:
+        """The finding from stills; each is read once and counts as two frames that agree.
+
+        Small, dim or blurred ones are read as well: nobody is there to be asked for a better one.
+        """
+        for place, picture in enumerate(pictures):
+            leaf = read(self._desk.text, picture, 0, self.look)
+            for _ in range(AGREE if leaf.has_text else 0):
+                self.reads += 1
+                self.take(leaf, Frame(picture, place))
+        return self.expire(0)
+
     # -- frames --------------------------------------------------------------------------------
 
     def see(self, frame: Frame) -> Guidance | Finding:

@@ -238,7 +238,7 @@ class TravelDocument(Paper):
             return Verdict.NOT_CHECKED, "no_zone"
         if self._seen[zone.lines] < AGREE:
             return Verdict.NOT_CHECKED, "incomplete"  # one frame's word is not enough
-        if zone.ambiguous:
+        if zone.ambiguous or "unsure" in zone.check_digits.values():
             return Verdict.NOT_CHECKED, "ambiguous"
         if not zone.valid:
             return Verdict.FAILED, "check_digit_wrong"
