@@ -27,13 +27,13 @@ log = logging.getLogger(__name__)
 def main(arguments: list[str] | None = None) -> int:
     """Command line of ``python -m kyc.worker``."""
     options = _parser().parse_args(arguments)
-    source, sink = _private_streams()
+    source, sink = private_streams()
     if options.report_memory:
         sink.write(json.dumps(_report_memory(options.models, options.threads)).encode() + b"\n")
         sink.flush()
         return 0
     loaded = threading.Event()
-    threading.Thread(target=_end_with, args=(source, loaded), daemon=True).start()
+    threading.Thread(target=end_with, args=(source, loaded), daemon=True).start()
     try:
         engine = Engine(options.models, options.threads)
     except Error as error:
@@ -122,7 +122,7 @@ def _frame(request: wire.Body) -> Any:
     return Frame.of(request["width"], request["height"], request["bgr"], time_us)
 
 
-def _end_with(source: BinaryIO, loaded: threading.Event) -> None:
+def end_with(source: BinaryIO, loaded: threading.Event) -> None:
     """End the process when its input ends while it still loads, which can take a minute."""
     hangup = select.poll()
     hangup.register(source, 0)
@@ -131,7 +131,7 @@ def _end_with(source: BinaryIO, loaded: threading.Event) -> None:
         os._exit(0)
 
 
-def _private_streams() -> tuple[BinaryIO, BinaryIO]:
+def private_streams() -> tuple[BinaryIO, BinaryIO]:
     """The pipe for ourselves: what libraries print goes to standard error."""
     sink = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
     os.dup2(2, 1)

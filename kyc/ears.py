@@ -1,0 +1,173 @@
+"""The listening process: reads sound from its standard input, answers with what was said.
+
+Pieces of sound are answered at once with whatever has been written down meanwhile; utterances are
+recognised in one thread, one after another. The process ends with its input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kyc import wire
+from kyc.check import BadInput, Error
+from kyc.engine import end_with, memory, private_streams
+from kyc.speech import LANGUAGES, Cut, Cutter, Recogniser, Utterance
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 8
+"Utterances one voice may have waiting; what comes on top is answered without words."
+FINISH_S = 15.0
+PIECE_BYTES = 1 << 20  # half a minute
+PROMPT_LENGTH = 200
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of ``python -m kyc.listener``."""
+    from kyc.models import prepare
+
+    options = _parser().parse_args(arguments)
+    source, sink = private_streams()
+    loaded = threading.Event()
+    threading.Thread(target=end_with, args=(source, loaded), daemon=True).start()
+    try:
+        prepared = prepare(options.models, "hearing")
+        ears = Ears(Recogniser(prepared, options.threads), prepared.sha256())
+    except Error as error:
+        log.error("x %s", error.diagnostics())
+        return 1
+    loaded.set()
+    ears.serve(source, sink)
+    sys.stderr.flush()
+    os._exit(0)  # a recognition under way would hold the process for another second
+
+
+class Voice:
+    """One voice listened to: its cutter and what waits to be written down."""
+
+    def __init__(self, cutter: Cutter, language: str | None, prompt: str | None) -> None:
+        self.cutter, self.language, self.prompt = cutter, language, prompt
+        self.waiting: list[Future[Utterance]] = []
+
+    def written(self) -> list[Utterance]:
+        """Utterances done, in order."""
+        done: list[Utterance] = []
+        while self.waiting and self.waiting[0].done():
+            done.append(self.waiting.pop(0).result())
+        return done
+
+
+class Ears:
+    """The loaded models and the voices listened to in this process."""
+
+    def __init__(self, recogniser: Recogniser, models: dict[str, str]) -> None:
+        self._recogniser = recogniser
+        self._models = models
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="writing")
+        self._voices: dict[int, Voice] = {}
+        self._opened = 0
+
+    def serve(self, source: BinaryIO, sink: BinaryIO) -> None:
+        """Answer requests until the source ends."""
+        while (request := wire.read(source)) is not None:
+            number = request.get("number", 0)
+            reply = self._reply(request)
+            if number:
+                for chunk in wire.pack({**reply, "number": number}):
+                    sink.write(chunk)
+                sink.flush()
+
+    def _reply(self, request: wire.Body) -> wire.Body:
+        try:
+            return self._handle(request)
+        except BadInput as error:
+            return {"bad_input": error.code}
+        except Exception as error:  # the type only: its text may quote what was said
+            log.error("x %s failed: %s", request.get("verb"), type(error).__name__)
+            return {"error": type(error).__name__}
+
+    def _handle(self, request: wire.Body) -> wire.Body:
+        match request.get("verb"):
+            case "hello":
+                return {}
+            case "models":
+                return {"models": self._models}
+            case "memory":
+                return {"memory": memory()}
+            case "open":
+                self._opened += 1
+                self._voices[self._opened] = self._voice(request)
+                return {"ear": self._opened}
+            case "hear":
+                return self._hear(request)
+            case "finish":
+                return self._finish(self._known(request))
+            case "close":
+                if voice := self._voices.pop(request["ear"], None):
+                    for future in voice.waiting:
+                        future.cancel()
+                return {}
+        raise BadInput("unknown_verb")
+
+    def _voice(self, request: wire.Body) -> Voice:
+        language, prompt = request.get("language"), request.get("prompt")
+        if language not in (None, *LANGUAGES):
+            raise BadInput("language")
+        if prompt is not None and (not isinstance(prompt, str) or len(prompt) > PROMPT_LENGTH):
+            raise BadInput("prompt")
+        return Voice(self._recogniser.cutter(), language, prompt)
+
+    def _known(self, request: wire.Body) -> Voice:
+        voice = self._voices.get(request["ear"])
+        if voice is None:
+            raise BadInput("unknown_ear")
+        return voice
+
+    def _hear(self, request: wire.Body) -> wire.Body:
+        voice, pcm = self._known(request), request["pcm"]
+        if not isinstance(pcm, bytes) or len(pcm) > PIECE_BYTES:
+            raise BadInput("sound")
+        self._submit(voice, voice.cutter.feed(pcm, int(request["media_time_us"])))
+        return _known_now(voice)
+
+    def _finish(self, voice: Voice) -> wire.Body:
+        self._submit(voice, voice.cutter.finish())
+        for future in voice.waiting:
+            future.exception(FINISH_S)
+        return _known_now(voice)
+
+    def _submit(self, voice: Voice, cuts: list[Cut]) -> None:
+        for cut in cuts:
+            if len(voice.waiting) < BACKLOG:
+                future = self._writing.submit(
+                    self._recogniser.write, cut, voice.language, voice.prompt
+                )
+            else:
+                future = Future()
+                language = voice.language or LANGUAGES[0]
+                future.set_result(Utterance("", language, cut.from_us, cut.to_us, 0.0))
+            voice.waiting.append(future)
+
+
+def _known_now(voice: Voice) -> dict[str, Any]:
+    utterances = [asdict(each) for each in voice.written()]
+    return {
+        "utterances": utterances,
+        "speaking": voice.cutter.speaking,
+        "pending": len(voice.waiting),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kyc.listener", description=__doc__)
+    parser.add_argument("--models", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser
