@@ -7,7 +7,11 @@
     python -m kyc licence IMAGE             fields of a Chinese business licence
     python -m kyc match A B                 are these two faces one person? (pictures, cards, clips)
     python -m kyc match --pairs CSV --dir DIR
+    python -m kyc liveness VIDEO --prompts blink,mouth,…
+                                            does a clip show these actions, in this order?
     python -m kyc passive FILE [FILE …]     passive liveness signals of clips and stills
+    python -m kyc digits SOUND --expect 4719
+                                            are these digits said, in Mandarin or English?
     python -m kyc report --data DIR         measure the error rates, write the biometric report
 
 Exit status: 0 done (match: same person), 1 not (card not read, another person), 2 bad input.
@@ -21,10 +25,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kyc.check import BadInput, Error
-from kyc.commands import bank_card, id_card, licence, match, passive, report, setup, travel_document
+from kyc.commands import (
+    bank_card,
+    digits,
+    id_card,
+    licence,
+    liveness,
+    match,
+    passive,
+    report,
+    setup,
+    travel_document,
+)
 
 DEFAULT_MODELS = Path.home() / ".cache" / "video-bank" / "models"
-COMMANDS = (setup, id_card, travel_document, bank_card, licence, match, passive, report)
+COMMANDS = (
+    setup,
+    id_card,
+    travel_document,
+    bank_card,
+    licence,
+    match,
+    liveness,
+    passive,
+    digits,
+    report,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -187,6 +187,7 @@ class Recogniser:
             local_files_only=True,
         )
         self._tokenizers: dict[str, Any] = {}
+        self.models = prepared.sha256("speech_recognition", "voice_activity")
         self._activity = str(prepared.paths["voice_activity"])
 
     def cutter(self) -> Cutter:
@@ -221,6 +222,10 @@ class Recogniser:
         return Utterance(
             text, language, cut.from_us, cut.to_us, round(confidence, 3), cut.loudness, sounds(text)
         )
+
+    def language(self, cut: Cut) -> str:
+        """Which of ``LANGUAGES`` it sounds more like; costs as much as half a writing."""
+        return self._language(self._model.encode(self._features(cut)))
 
     def _features(self, cut: Cut) -> Any:
         """Mel frames (80 × 10 ms), silence to ``LEAST_FRAMES``; stock Whisper takes 30 s always.

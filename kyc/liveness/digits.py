@@ -10,14 +10,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kyc.check import Finding, Guidance, Verdict
-from kyc.speech import Utterance
+from kyc.speech import LANGUAGES, Utterance
 from kyc.spoken import Digit, digits_in, most_digits, says, shown
 
+if TYPE_CHECKING:
+    from kyc.speech import Recogniser
+
 CHECK = "spoken_digits"
-MODELS = ("speech_recognition", "voice_activity")
 PROMPTS = {"zh": "请读数字：3 0 8 5 2 6 9", "en": "Read the digits: 3 0 8 5 2 6 9."}
 "What the recogniser is told to expect: the kind, never the answer."
 COUNTS = (4, 5, 6)
@@ -162,6 +164,18 @@ class SpokenDigits:
             models=self._models,
             media_time_us=said[0].from_us if said else self.round.asked_us,
         )
+
+
+def judge(recogniser: Recogniser, pcm: bytes, digits: str, language: str | None) -> Finding:
+    """Whether these digits are said in a recording (16 kHz mono s16le); None: either language."""
+    cutter = recogniser.cutter()
+    cuts = cutter.feed(pcm, 0) + cutter.finish()
+    spoken = language or (recogniser.language(cuts[0]) if cuts else LANGUAGES[0])
+    check = SpokenDigits(0, spoken, recogniser.models, rounds=1, digits=digits)
+    for cut in cuts:
+        if finding := check.hear(recogniser.write(cut, spoken, PROMPTS[spoken])):
+            return finding
+    return check.expire()
 
 
 def understood(utterance: Utterance) -> list[Digit | None]:
