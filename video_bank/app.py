@@ -20,6 +20,7 @@ import uvloop
 from aiohttp import web
 
 import signaling.socket
+from kyc.listener import Listener
 from kyc.worker import Inference
 from recordings.keys import trusted
 from signaling import forward, ice, peer
@@ -44,6 +45,7 @@ from video_bank.evidence import Timeline
 from video_bank.exports import Exports
 from video_bank.findings import Findings
 from video_bank.gate import Gate
+from video_bank.hearing import Hearing
 from video_bank.holds import Holds
 from video_bank.keys import (
     ACCOUNTS,
@@ -125,6 +127,7 @@ LAST_REQUESTS_S = 5.0
 """Requests under way when the server stops have this long to be answered."""
 
 INFERENCE = web.AppKey("inference", Inference)
+LISTENER = web.AppKey("listener", Listener)
 RELAYS = web.AppKey("relays", ice.Relays)
 DEMO_PEOPLE = web.AppKey("demo_people", list[demo.Person])
 
@@ -169,7 +172,8 @@ def make_app(config: Config) -> web.Application:
         app.router.add_route(route.method, route.path, permitted(route))
     app.router.add_static("/static", WEB / "static")
     app.cleanup_ctx.extend(
-        [storage, everybody, inference, line, seals, call_centre, spool, exporting, demo_people]
+        [storage, everybody, inference, listening, line, seals, call_centre, spool, exporting]
+        + [demo_people]
     )
     app.on_shutdown.append(end_calls)
     return app
@@ -216,6 +220,15 @@ async def inference(app: web.Application) -> AsyncIterator[None]:
     process = Inference(models_dir=config.data / "models", threads=config.inference_threads)
     app[INFERENCE] = process
     await process.start()
+    yield
+    await process.close()
+
+
+async def listening(app: web.Application) -> AsyncIterator[None]:
+    """The listening process; it is started when somebody is first to be heard."""
+    config = app[CONFIG]
+    process = Listener(models_dir=config.data / "models", threads=config.inference_threads)
+    app[LISTENER] = process
     yield
     await process.close()
 
@@ -323,6 +336,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         app[CUSTOMERS],
         app[INFERENCE],
         app[CALLS],
+        hearing=Hearing(app[LISTENER], app[INFERENCE], app[CALLS], app[CALLS]),
         check_s=config.check_s,
         prompt_s=config.prompt_s,
     )

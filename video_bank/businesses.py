@@ -29,15 +29,21 @@ class Business:
 
 @dataclass(frozen=True)
 class Consents:
-    """The wording of both consents."""
+    """The wording of the three consents."""
 
     version: str
     recording: Mapping[str, str]
     face: Mapping[str, str]
+    face_kept: Mapping[str, str]
+    "To keep the described face for the next visit: on its own, and refusable without any loss."
+
+    def wordings(self) -> dict[str, Mapping[str, str]]:
+        """Each subject's text by language."""
+        return {"recording": self.recording, "face": self.face, "face_kept": self.face_kept}
 
     def text_hash(self, subject: str, language: str) -> str:
         """SHA-256 of what was shown, kept beside the answer."""
-        text = {"recording": self.recording, "face": self.face}[subject][language]
+        text = self.wordings()[subject][language]
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -74,4 +80,4 @@ class Businesses:
 def load_consents(path: Path = HERE / "consents.toml") -> Consents:
     """The consents as they are worded now."""
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    return Consents(raw["version"], raw["recording"], raw["face"])
+    return Consents(raw["version"], raw["recording"], raw["face"], raw["face_kept"])

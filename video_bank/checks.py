@@ -4,10 +4,14 @@
 person stays; what they establish is kept by :mod:`video_bank.findings`.
 """
 
+import hashlib
+import json
 import logging
+from collections import OrderedDict
 from typing import Any
 
 from kyc.check import Finding, Verdict
+from kyc.liveness.fusion import PARTS, fuse
 from kyc.worker import Inference
 from video_bank.bus import Bus
 from video_bank.businesses import Businesses
@@ -16,14 +20,21 @@ from video_bank.change import Change
 from video_bank.customers import Customers
 from video_bank.errors import Conflict, UserError
 from video_bank.examination import Examination, Means
+from video_bank.faces import Faces, likeness
 from video_bank.feed import Camera
 from video_bank.findings import Findings, newest
+from video_bank.genuine import Stream
+from video_bank.hearing import Hearing
+from video_bank.ledger import FACE, KEPT, Ledger, granted
 from video_bank.looks import FACE_CHECKS, LOOKS
-from video_bank.sessions import DECISIONS, Sessions, text
+from video_bank.sessions import DECISIONS, LIVE, Sessions, text
 from video_bank.storage import now_us
 from video_bank.watch import Alert, Watch
 
 log = logging.getLogger(__name__)
+
+UNDECIDED = 500
+"""Sessions whose face is remembered until their decision; it is never written anywhere before."""
 
 
 class Checks:
@@ -38,15 +49,22 @@ class Checks:
         customers: Customers,
         inference: Inference,
         camera: Camera,
+        faces: Faces,
+        ledger: Ledger,
         *,
+        hearing: Hearing,
         check_s: float,
         prompt_s: float,
     ) -> None:
-        self._means = Means(bus, sessions, findings, inference, camera, check_s, prompt_s)
+        self._means = Means(bus, sessions, findings, inference, camera, hearing, check_s, prompt_s)
         self._businesses, self._customers = businesses, customers
+        self._faces, self._ledger = faces, ledger
         self.by_eye = ByEye(sessions, findings, businesses, camera)
         self._open: dict[str, Examination] = {}
         self._watches: dict[str, Watch] = {}
+        self._streams: dict[str, Stream] = {}
+        self._described: OrderedDict[str, tuple[bytes, str]] = OrderedDict()
+        "The live face of a session until it is decided, and what described it."
 
     # -- running --------------------------------------------------------------------------
 
@@ -62,8 +80,13 @@ class Checks:
             row["teller_id"],
             self._businesses[row["business"]].policy,
             face_allowed=bool(row["consent_face"]),
+            language=row["language"],
         )
         self._open[session] = examination
+        self._streams[session] = Stream(
+            session, examination.customer, self._means.bus, self._means.camera
+        )
+        self._streams[session].begin()
         if examination.face_allowed:
             self._watches[session] = Watch(
                 session,
@@ -72,7 +95,9 @@ class Checks:
                 paused=lambda: _shows_document(examination),
                 tell=lambda alert: self._alert(session, alert),
             )
-            examination.on_finding = lambda finding: self._found(session, finding)
+            examination.on_finding = lambda finding: self._found(
+                session, examination, finding
+            )
         examination.begin()
 
     def request(self, session: str, check: str) -> None:
@@ -87,6 +112,15 @@ class Checks:
     def stop(self, session: str, check: str) -> None:
         """End a running check, or take a waiting one out of the list."""
         self._examination(session).stop(check)
+
+    def skip(self, session: str, check: str) -> None:
+        """The customer wants another way: the check ends without an answer against them."""
+        self._examination(session).stop(check, "skipped")
+
+    def report_camera(self, session: str, report: object) -> None:
+        """What the customer's page says of its camera."""
+        if stream := self._streams.get(session):
+            stream.report(report)
 
     def serve(self, session: str, teller: str) -> None:
         """Guide this teller from now on: a transfer changes whose session it is, nothing else."""
@@ -108,6 +142,10 @@ class Checks:
         if watch := self._watches.pop(session, None):
             await self._end_watch(session, watch, examination)
         await examination.finish()
+        if stream := self._streams.pop(session, None):
+            await examination.keep(stream.finish())
+        if examination.face_allowed and "liveness" in examination.latest:
+            await examination.keep(fuse(examination.latest))
 
     def state(self, session: str, check: str) -> str | None:
         """`running`, `waiting`, or None when the check is neither."""
@@ -145,11 +183,65 @@ class Checks:
 
     # -- beside the checks ----------------------------------------------------------------
 
-    async def _found(self, session: str, finding: Finding) -> None:
-        """The first good look at the face begins the watch."""
+    async def _found(self, session: str, examination: Examination, finding: Finding) -> None:
+        """The first good look at the face begins the watch; each sign counts for the whole."""
         watch = self._watches.get(session)
         if watch is not None and finding.check in FACE_CHECKS and finding.template:
             watch.begin(finding.template)
+        if finding.check == "face_match" and finding.template:
+            self._described[session] = (finding.template, _described_by(finding))
+            while len(self._described) > UNDECIDED:
+                self._described.popitem(last=False)
+            await self._compare_known(examination, finding)
+        if finding.check == "liveness" and (stream := self._streams.get(session)):
+            await examination.keep(stream.finding())
+        if finding.check in PARTS:
+            await examination.keep(fuse(examination.latest))
+
+    async def _compare_known(self, examination: Examination, finding: Finding) -> None:
+        """The live face against the one kept at an earlier visit, if there is one."""
+        kept = await self._faces.template(examination.customer)
+        if kept is None or finding.template is None:
+            return
+        template, model = kept
+        alike = likeness(finding.template, template) if model == _described_by(finding) else None
+        if alike is None or finding.threshold is None:
+            verdict, reason = Verdict.NOT_CHECKED, "known_by_another_model"
+        elif alike >= finding.threshold:
+            verdict, reason = Verdict.PASSED, "known_face"
+        else:
+            verdict, reason = Verdict.FAILED, "not_the_known_face"
+        known = Finding(
+            "face_known",
+            verdict,
+            reason,
+            score=None if alike is None else round(alike, 4),
+            threshold=finding.threshold,
+            models=finding.models,
+            media_time_us=finding.media_time_us,
+        )
+        await examination.keep(known)
+
+    async def withdraw(self, customer: str, subject: object) -> None:
+        """The customer takes a consent back: what it allowed ends at once, what was kept under it
+        is erased.
+
+        Raises:
+            Conflict: it was not given.
+        """
+        row = await self._means.sessions.newest_of(customer)
+        live = row["id"] if row is not None and row["state"] in LIVE else None
+        async with self._means.sessions.writing() as tx:
+            await self._ledger.withdraw(tx, customer, subject, live)
+            if subject == FACE and await granted(tx, customer, KEPT):
+                await self._ledger.withdraw(tx, customer, KEPT, live)
+        if subject == FACE and live is not None:
+            async with self._means.sessions.change(live) as change:
+                await change.set(consent_face=False)
+                change.tell_staff("session", {"id": live, "state": row["state"]} if row else {})
+            await self.refuse_faces(live)
+        self._described.pop(live or "", None)
+        await self._faces.erase(customer, f"customer:{customer}", "withdrawn")
 
     async def _alert(self, session: str, alert: Alert) -> None:
         """Into the timeline with its second, and before the teller's and the floor's eyes."""
@@ -187,6 +279,8 @@ class Checks:
                     raise Conflict("recording_failed")
                 await self._policy_met(change)
                 await self._remember(change)
+                await self._keep_face(change)
+            self._described.pop(session, None)
             sealed = self._means.sessions.encrypted(session, "decision_reason", why)
             await change.set(decision=decision, decision_reason=sealed, decided_at=now_us())
             await change.enter(
@@ -207,6 +301,11 @@ class Checks:
                 customer = change.row["customer_id"]
                 await self._customers.set_id_number(change.tx, customer, read["value"])
 
+    async def _keep_face(self, change: Change) -> None:
+        """Keep the approved face for the next visit, if the customer agreed to that."""
+        if described := self._described.get(change.id):
+            await self._faces.keep(change.tx, change.row["customer_id"], change.id, *described)
+
     async def _policy_met(self, change: Change) -> None:
         found = await newest(change.tx, change.id)
         # What the watch sees now counts already, though its Finding is made at the end.
@@ -217,6 +316,11 @@ class Checks:
         judgement = policy.judge(found)
         if judgement.verdict is not Verdict.PASSED:
             raise Conflict("policy_not_met", missing=list(judgement.reasons))
+
+
+def _described_by(finding: Finding) -> str:
+    """What described a face: one hash over the models that had a part in it."""
+    return hashlib.sha256(json.dumps(finding.models, sort_keys=True).encode()).hexdigest()
 
 
 def _shows_document(examination: Examination) -> bool:

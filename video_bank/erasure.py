@@ -12,7 +12,7 @@ which become unreadable when the month's key-encryption key is destroyed.
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +56,10 @@ class Gone:
     exports: list[str]
 
 
+async def _nothing(_tx: Tx, _person: str) -> None:
+    return None
+
+
 class Erasure:
     """Erases sessions, one at a time."""
 
@@ -72,6 +76,8 @@ class Erasure:
         self._blobs, self._secrets, self._policy = blobs, secrets, policy
         self.on_erased: Callable[[str], None] = lambda part: None
         "Told of every part whose key was just destroyed."
+        self.on_cleared: Callable[[Tx, str], Awaitable[None]] = _nothing
+        "Told, in the transaction, of every person who is taken out."
 
     async def erase(
         self,
@@ -274,6 +280,7 @@ class Erasure:
         for person in sorted(people):
             if await self._needed(tx, person, besides=session):
                 continue
+            await self.on_cleared(tx, person)
             place = f"customers.name:{person}"
             name = (await tx.execute(select(c.name).where(c.id == person))).scalar_one()
             masked = mask_name(self._secrets.decrypt_text(name, place))

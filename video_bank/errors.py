@@ -110,6 +110,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "not_allowed": ("您没有权限进行此操作。", "You are not allowed to do this."),
     "not_found": ("没有找到。", "Not found."),
+    "not_given": (
+        "您未作出该项授权，或已撤回。",
+        "This consent was not given, or is withdrawn already.",
+    ),
     "not_now": (
         "当前状态下不能进行此操作，请刷新查看。",
         "This is not possible at this point. Please look again.",
@@ -219,6 +223,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "unknown_session": ("没有找到该业务办理记录。", "There is no such session."),
     "unknown_state": ("没有这种状态。", "There is no such state."),
     "unknown_stream": ("没有这段录像。", "There is no such recording."),
+    "unknown_subject": (
+        "没有这项可撤回的授权。",
+        "There is no such consent to withdraw.",
+    ),
     "unknown_verdict": (
         "没有这种结论。",
         "There is no such verdict.",

@@ -20,12 +20,15 @@ from video_bank.bus import Bus
 from video_bank.errors import Conflict, NotFound
 from video_bank.feed import Camera, Feed
 from video_bank.findings import Findings
+from video_bank.hearing import Hearing
 from video_bank.looks import LOOKS, Look
 from video_bank.policies import Policy
 from video_bank.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
+SPOKEN = "spoken_digits"
+"""The one check that listens; it has a process of its own."""
 GUIDE_EVERY_S = 0.25
 """A new instruction is told at once; progress and position of one that stands, this often."""
 PICTURE_GAP_S = 5.0
@@ -41,6 +44,7 @@ class Means:
     findings: Findings
     inference: Inference
     camera: Camera
+    hearing: Hearing
     check_s: float
     prompt_s: float
 
@@ -66,10 +70,11 @@ class Examination:
         policy: Policy,
         *,
         face_allowed: bool,
+        language: str = "zh",
     ) -> None:
         self._means = means
         self.session, self.customer, self.teller = session, customer, teller
-        self.policy, self.face_allowed = policy, face_allowed
+        self.policy, self.face_allowed, self.language = policy, face_allowed, language
         self.wanted = list(policy.checks)
         "Checks still to run, in order."
         self.running: str | None = None
@@ -77,17 +82,20 @@ class Examination:
         self.latest: dict[str, Finding] = {}
         "The newest Finding of each check; pictures and templates only while the session lasts."
         self.on_finding: Callable[[Finding], Awaitable[None]] = _nothing
-        "Called after each Finding was kept."
+        "Called when a check has answered and all of its Findings are kept."
         self._failed: Counter[str] = Counter()
         self._guided_at = 0.0
         self._portrait: bytes | None = None
         "The document's portrait (JPEG), in memory for the length of the session only."
         self._wake, self._stop = asyncio.Event(), asyncio.Event()
+        self._why = "stopped"
         self._over = False
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Run the policy's checks one after another, then whatever is asked for."""
+        if SPOKEN in self.wanted:
+            self._means.hearing.prepare()
         self._task = asyncio.create_task(self._run())
 
     def request(self, check: str) -> None:
@@ -111,9 +119,10 @@ class Examination:
         """How often a check may still fail."""
         return max(0, self.policy.most_failures(check) - self._failed[check])
 
-    def stop(self, check: str) -> None:
+    def stop(self, check: str, why: str = "stopped") -> None:
         """End a running check, or take a waiting one out of the list."""
         if self.running == check:
+            self._why = why
             self._stop.set()
         elif check in self.wanted:
             self.wanted.remove(check)
@@ -122,7 +131,7 @@ class Examination:
         """The customer has withdrawn: no face is looked at from now on."""
         self.face_allowed = False
         if self.running and LOOKS[self.running].face:
-            self._stop.set()
+            self.stop(self.running, "no_consent")
 
     async def finish(self) -> None:
         """The call is over: what runs is stopped and answered "not checked"."""
@@ -151,6 +160,7 @@ class Examination:
             check = self.wanted.pop(0)
             self.running = check
             self._stop.clear()
+            self._why = "stopped"
             try:
                 await self._note_start(check)
                 await self._record(await self._look(check))
@@ -181,7 +191,7 @@ class Examination:
         try:
             await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not looking.done():
-                return not_checked(check, "stopped", now)
+                return not_checked(check, self._why, now)
             return looking.result()
         except InferenceUnavailable as error:
             log.warning("x check %s: %s", check, error.diagnostics())
@@ -196,6 +206,13 @@ class Examination:
 
     async def _watch(self, check: str, look: Look) -> Finding:
         means = self._means
+        if check == SPOKEN:
+            return await means.hearing.digits(
+                self.session,
+                lambda guidance: self._tell(check, guidance),
+                language=self.language,
+                watch_mouth=self.face_allowed,
+            )
         parameters = self._parameters(check)
         async with means.inference.open(check, **parameters) as live:
             self._tell(check, Guidance(look.first))
@@ -267,15 +284,15 @@ class Examination:
             self._failed[finding.check] += 1
         if LOOKS[finding.check].portrait:
             self._take_portrait(finding)
-        for each in (finding, *finding.also):
+        for each in (*finding.also, finding):
             await self.keep(each)
+        await self.on_finding(finding)
 
     async def keep(self, finding: Finding) -> None:
         """Keep a Finding under this product's policy, and tell who waits for it."""
         judged = self.policy.strict(finding)
         self.latest[judged.check] = judged
         await self._means.findings.record(self.session, judged, self.policy.hash)
-        await self.on_finding(judged)
 
     def _take_portrait(self, finding: Finding) -> None:
         """A portrait read late makes a face match possible that had to be left out before."""

@@ -1,7 +1,7 @@
 """Pictures of a session's customer, each awaited with a deadline."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 
@@ -18,6 +18,21 @@ class Picture(Protocol):
     def time_us(self) -> int: ...
 
 
+class Frame(Protocol):
+    """One encoded frame as it arrived."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def time_us(self) -> int: ...
+    @property
+    def keyframe(self) -> bool: ...
+    @property
+    def screen(self) -> bool: ...
+
+
 class Camera(Protocol):
     """Where pictures of a session's customer come from."""
 
@@ -31,6 +46,9 @@ class Camera(Protocol):
 
     def look_again(self, session: str) -> None:
         """Ask for a key frame now."""
+
+    def follow(self, session: str, take: Callable[[Frame], None]) -> Callable[[], None]:
+        """Give every encoded frame of the customer's to ``take`` until the answer is called."""
 
     def media_time_us(self, session: str) -> int | None:
         """The session's media time now."""

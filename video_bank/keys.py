@@ -19,9 +19,11 @@ from video_bank.customers import Customers
 from video_bank.erasure import Erasure
 from video_bank.evidence import Timeline
 from video_bank.exports import Exports
+from video_bank.faces import Faces
 from video_bank.findings import Findings
 from video_bank.gate import Gate
 from video_bank.holds import Holds
+from video_bank.ledger import Ledger
 from video_bank.line import Line
 from video_bank.notary import Notary
 from video_bank.pages import Pages
@@ -51,6 +53,7 @@ BUSINESSES = web.AppKey("businesses", Businesses)
 CONSENTS = web.AppKey("consents", Consents)
 SESSIONS = web.AppKey("sessions", Sessions)
 CONVERSATION = web.AppKey("conversation", Conversation)
+LEDGER = web.AppKey("ledger", Ledger)
 LINE = web.AppKey("line", Line)
 ARCHIVE = web.AppKey("archive", Archive)
 SPOOL: "web.AppKey[Spool]" = web.AppKey("spool")
@@ -58,6 +61,7 @@ SPOOL: "web.AppKey[Spool]" = web.AppKey("spool")
 CALLS = web.AppKey("calls", Calls)
 CONNECTION_TEST = web.AppKey("connection_test", ConnectionTest)
 ERASURE = web.AppKey("erasure", Erasure)
+FACES = web.AppKey("faces", Faces)
 FINDINGS = web.AppKey("findings", Findings)
 CHECKS = web.AppKey("checks", Checks)
 PEOPLE = web.AppKey("people", People)

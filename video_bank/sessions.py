@@ -4,7 +4,7 @@ Each verb is one transaction, a :class:`Change`.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from sqlalchemy import RowMapping, func, insert, select
@@ -85,6 +85,10 @@ class Sessions:
         for kind, actor, data in change.entries:
             self.witness.saw(session, kind, actor, data)
 
+    def writing(self) -> AbstractAsyncContextManager[Tx]:
+        """A transaction for what concerns no single session."""
+        return self._db.write()
+
     async def get(self, session: str) -> RowMapping:
         """The session's row.
 
@@ -146,9 +150,13 @@ class Sessions:
         recording: bool,
         face: bool,
         version: str,
+        face_kept: bool | None = None,
         priority: int = 0,
     ) -> str:
         """Put a customer in the line; a customer who already is in it keeps the place.
+
+        ``face_kept``: whether the face may be kept for the next visit; None: it was not asked, and
+        an earlier answer stands.
 
         Raises:
             Conflict: recording was refused (the law asks for it, so a video session cannot be
@@ -187,7 +195,13 @@ class Sessions:
             chain, actor = f"session:{session}", f"customer:{customer}"
             await self._timeline.append(tx, chain, "joined", actor, {"business": wanted.id})
             for answer in await self.consent(
-                tx, session, customer, language, recording=recording, face=face
+                tx,
+                session,
+                customer,
+                language,
+                recording=recording,
+                face=face,
+                face_kept=face_kept,
             ):
                 await self._timeline.append(tx, chain, "consented", actor, answer)
             await self._timeline.append(tx, chain, "queued", actor, {})
@@ -202,11 +216,22 @@ class Sessions:
             raise Conflict("recording_needed")
 
     async def consent(
-        self, tx: Tx, session: str, customer: str, language: str, *, recording: bool, face: bool
+        self,
+        tx: Tx,
+        session: str,
+        customer: str,
+        language: str,
+        *,
+        recording: bool,
+        face: bool,
+        face_kept: bool | None = None,
     ) -> list[dict[str, Any]]:
         """Keep what a person agreed to, in the present wording; what to enter of it."""
         answers = []
-        for subject, granted in (("recording", recording), ("face", face)):
+        said = {"recording": recording, "face": face}
+        if face_kept is not None:
+            said["face_kept"] = face_kept and face  # what may not be processed cannot be kept
+        for subject, granted in said.items():
             wording = self._consents.text_hash(subject, language)
             await tx.execute(
                 insert(t.consents).values(
@@ -220,7 +245,14 @@ class Sessions:
                     at=now_us(),
                 )
             )
-            answers.append({"subject": subject, "granted": granted, "text_hash": wording})
+            answers.append(
+                {
+                    "subject": subject,
+                    "granted": granted,
+                    "version": self._consents.version,
+                    "text_hash": wording,
+                }
+            )
         return answers
 
     # -- the line's verbs -----------------------------------------------------------------

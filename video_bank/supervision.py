@@ -45,7 +45,7 @@ class Supervision:
         seen: object = None
         while True:
             await asyncio.sleep(LOOK_S)
-            now = (self._line.pulse(), self._calls.pulse())
+            now = (self._line.pulse(), self._calls.pulse(), self._calls.checks.alerts())
             if now != seen:
                 seen = now
                 self._bus.publish("supervision", {"topic": "supervision", "data": {}})
@@ -105,4 +105,5 @@ class Supervision:
                 for each in people
             ],
             "levels": self._calls.levels(session),
+            "alert": self._calls.checks.alerts().get(session),
         }

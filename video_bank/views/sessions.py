@@ -17,7 +17,9 @@ from video_bank.keys import (
     CONSENTS,
     CONVERSATION,
     CUSTOMERS,
+    FACES,
     FINDINGS,
+    LEDGER,
     LINE,
     PEOPLE,
     SESSIONS,
@@ -25,7 +27,7 @@ from video_bank.keys import (
 from video_bank.permissions import Permission
 from video_bank.sessions import LIVE
 from video_bank.views.participation import attending, own, people_view, you_view
-from video_bank.views.route import Route, body, field
+from video_bank.views.route import Route, body, field, optional
 from video_bank.views.teller import teller_view
 
 
@@ -99,7 +101,9 @@ async def visit(request: web.Request) -> web.Response:
                 "version": consents.version,
                 "recording": dict(consents.recording),
                 "face": dict(consents.face),
+                "face_kept": dict(consents.face_kept),
             },
+            "agreed": await app[LEDGER].standing(login.subject_id),
             "open": app[LINE].working > 0,
             "estimate_s": await app[LINE].estimate_for_next(),
             "session": await _visited(app, login, invitations),
@@ -138,6 +142,7 @@ async def join(request: web.Request) -> web.Response:
     """Join the line."""
     login = request[LOGIN]
     data = await body(request)
+    face_kept = optional(data, "consent_face_kept", bool)
     session = await request.app[SESSIONS].join(
         login.subject_id,
         field(data, "business", str),
@@ -145,7 +150,10 @@ async def join(request: web.Request) -> web.Response:
         recording=field(data, "consent_recording", bool),
         face=field(data, "consent_face", bool),
         version=field(data, "consent_version", str),
+        face_kept=face_kept,
     )
+    if face_kept is False:  # an earlier yes ends with it
+        await request.app[FACES].erase(login.subject_id, f"customer:{login.subject_id}", "refused")
     row = await request.app[SESSIONS].get(session)
     view = await customer_view(request.app, row, _customer(login))
     return web.json_response({"session": view}, status=201)
@@ -176,10 +184,26 @@ async def rate(request: web.Request) -> web.Response:
     return web.json_response({}, status=201)
 
 
+async def skip(request: web.Request) -> web.Response:
+    """Go another way than the check that runs: a customer may always."""
+    row = await own(request)
+    request.app[CHECKS].skip(row["id"], request.match_info["check"])
+    return web.json_response({}, status=202)
+
+
+async def camera(request: web.Request) -> web.Response:
+    """What the page says of its camera, which says something about whether there is one."""
+    row = await own(request)
+    request.app[CHECKS].report_camera(row["id"], await body(request))
+    return web.json_response({}, status=202)
+
+
 routes = [
     Route("GET", "/api/visit", Permission.VISIT, visit),
     Route("POST", "/api/sessions", Permission.VISIT, join),
     Route("GET", "/api/sessions/{session}", Permission.ATTEND, show),
     Route("POST", "/api/sessions/{session}/chat", Permission.ATTEND, chat),
+    Route("POST", "/api/sessions/{session}/checks/{check}/skip", Permission.VISIT, skip),
+    Route("POST", "/api/sessions/{session}/camera", Permission.VISIT, camera),
     Route("POST", "/api/sessions/{session}/rating", Permission.VISIT, rate),
 ]

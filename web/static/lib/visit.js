@@ -29,7 +29,7 @@ import { Socket } from "./socket.js"
  *
  * @typedef {object} Guide what to show over the own picture
  * @property {string} check
- * @property {"face"|"card_front"|"card_back"|"none"} mode
+ * @property {string} mode `face`, `none`, or the paper to hold up: `card_front`, `passport`, …
  * @property {string|null} hint
  * @property {string|null} prompt
  * @property {number} progress 0..1

@@ -12,7 +12,9 @@ const PROMPTS = /** @type {Record<string, string>} */ ({
   nod: "nod",
   blink: "eye",
   mouth: "mouth",
+  closer: "enlarge",
 })
+const DIGITS = /^[0-9](?: ?[0-9])*$/
 
 /**
  * @typedef {import("../../lib/visit.js").Guide} Guide
@@ -75,20 +77,17 @@ export class Instruction extends Live {
     this.hidden = !guide
     if (!guide) return
     this.#countDown(now)
-    const words = guide.prompt ? sentence("hint", guide.prompt) : sentence("hint", guide.hint)
-    const kind = guide.prompt ? "prompt" : "hint"
+    const said = DIGITS.test(guide.prompt ?? "")
+    const prompted = Boolean(guide.prompt) && guide.hint !== "show_colour"
+    const words = said ? (guide.prompt ?? "") : sentence("hint", prompted ? guide.prompt : guide.hint)
+    const kind = said ? "digits" : prompted ? "prompt" : "hint"
     if (this.dataset.kind === kind && this.#words.textContent === words) return
     if (kind === "hint" && this.dataset.kind === kind && now - this.#said < STEADY) return
     this.#said = now
     this.dataset.kind = kind
     fill(this.#words, words)
-    fill(this.#about, t(`customer.guide.${guide.mode}`))
-    fill(
-      this.#picture,
-      icon(
-        guide.prompt ? (PROMPTS[guide.prompt] ?? "face") : guide.mode === "face" ? "face" : "card",
-      ),
-    )
+    fill(this.#about, said ? sentence("hint", guide.hint) : t(`customer.guide.${guide.mode}`))
+    fill(this.#picture, icon(said ? "microphone" : pictureOf(guide)))
     this.#picture.dataset.prompt = guide.prompt ?? ""
   }
 
@@ -99,6 +98,11 @@ export class Instruction extends Live {
     this.#count.hidden = left === null
     if (this.#count.textContent !== words) fill(this.#count, words)
   }
+}
+
+/** @param {Guide} guide */
+function pictureOf({ prompt, mode }) {
+  return (prompt && PROMPTS[prompt]) || (mode === "face" ? "face" : "card")
 }
 
 /**

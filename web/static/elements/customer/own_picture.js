@@ -4,6 +4,9 @@ import { fill, el, icon, svg } from "../../lib/html.js"
 import { Live } from "../live.js"
 
 const CARD = 85.6 / 54 // width : height of an ID-1 card
+/** What is held up, by the guide's mode: width : height of the paper. @type {Record<string, number>} */
+const PAPERS = { card_front: CARD, card_back: CARD, bank_card: CARD, tilt: CARD, passport: 125 / 88, licence: 420 / 297 }
+const ZONE = 0.26 // of a passport's page: the machine-readable lines at its foot
 const FACE = 0.76 // width : height of the oval
 const CELEBRATION = 1600 // ms, as long as the animation of the tick
 const CROP = 0.75 // where less than this share would be visible, the whole picture is shown
@@ -76,9 +79,9 @@ export class OwnPicture extends Live {
     this.#overlay.setAttribute("viewBox", `0 0 ${width} ${height}`)
     const picture = this.#picture()
     const shown = overlap(picture, { x: 0, y: 0, width, height })
-    const shape = guide.mode === "face" ? oval(shown) : frame(shown)
+    const shape = guide.mode === "face" ? oval(shown) : frame(shown, PAPERS[guide.mode] ?? CARD)
     this.#veil.setAttribute("d", `M0 0H${width}V${height}H0Z ${shape}`)
-    this.#outline.setAttribute("d", shape)
+    this.#outline.setAttribute("d", shape + inside(guide.mode, shown))
     this.#filled.setAttribute("d", shape)
     const progress = Math.min(1, Math.max(0, guide.progress ?? 0))
     this.#filled.setAttribute("stroke-dasharray", `${progress} 2`)
@@ -155,15 +158,38 @@ function oval({ x, y, width, height }) {
 }
 
 /**
- * A card large enough for its small print to be read.
+ * Where a card or page lies that is large enough for its small print to be read.
+ * @param {Box} box
+ * @param {number} paper width : height
+ * @returns {Box}
+ */
+function place({ x, y, width, height }, paper) {
+  const w = Math.min(width * 0.92, height * 0.8 * paper)
+  const h = w / paper
+  return { x: x + (width - w) / 2, y: y + (height - h) / 2, width: w, height: h }
+}
+
+/**
+ * What helps to lay it the right way: a passport's picture and lines, a bank card's chip.
+ * @param {string} mode
  * @param {Box} box
  */
-function frame({ x, y, width, height }) {
-  const w = Math.min(width * 0.92, height * 0.8 * CARD)
-  const h = w / CARD
+function inside(mode, box) {
+  const { x, y, width: w, height: h } = place(box, PAPERS[mode] ?? CARD)
+  const rect = (/** @type {number} */ left, /** @type {number} */ top, /** @type {number} */ across, /** @type {number} */ down) =>
+    `M${x + left * w} ${y + top * h}h${across * w}v${down * h}h${-across * w}Z`
+  if (mode === "passport") return `M${x} ${y + h * (1 - ZONE)}h${w}${rect(0.06, 0.16, 0.26, 0.46)}`
+  if (mode === "bank_card") return rect(0.1, 0.36, 0.13, 0.18)
+  return ""
+}
+
+/**
+ * @param {Box} box
+ * @param {number} paper width : height
+ */
+function frame(box, paper) {
+  const { x: left, y: top, width: w, height: h } = place(box, paper)
   const r = w * 0.035
-  const left = x + (width - w) / 2
-  const top = y + (height - h) / 2
   const corner = (/** @type {number} */ dx, /** @type {number} */ dy) =>
     `a${r} ${r} 0 0 1 ${dx} ${dy}`
   return (

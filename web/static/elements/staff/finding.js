@@ -1,8 +1,9 @@
 // One finding of a check, as the teller and the reviewer see it.
 
 import { el, icon } from "../../lib/html.js"
-import { known, t } from "../../lib/i18n.js"
+import { clock, known, t } from "../../lib/i18n.js"
 import { open } from "./dialog.js"
+import { mark } from "./marks.js"
 
 /** Below this the machine is not sure of what it read. */
 const UNSURE = 0.85
@@ -24,21 +25,31 @@ const UNSURE = 0.85
  * @property {string} at
  *
  * @typedef {(finding: Finding, field: string) => void} Correct
+ * @typedef {(at_us: number) => void} Seek
  */
 
 /**
  * @param {Finding} finding
- * @param {{correct?: Correct}} [actions] without `correct` the fields are read only
+ * @param {object} [how]
+ * @param {Correct} [how.correct] without it the fields are read only
+ * @param {Seek} [how.seek] jump to a moment of the recording
+ * @param {boolean} [how.plain] the reason stands above it already
  */
-export function findingView(finding, { correct } = {}) {
+export function findingView(finding, { correct, seek, plain = false } = {}) {
   return el(
     "div",
     { class: "finding" },
-    el("p", { class: "reason" }, reasonWords(finding.reason)),
+    !plain && el("p", { class: "reason" }, reasonWords(finding.reason)),
     finding.score !== null && finding.score !== undefined && scoreBar(finding),
     pictures(finding),
     fields(finding, correct),
-    prompts(finding),
+    zone(finding),
+    prompts(finding, seek),
+    colours(finding, seek),
+    heard(finding, seek),
+    changes(finding, seek),
+    signals(finding),
+    saidByEye(finding),
     models(finding),
   )
 }
@@ -53,12 +64,13 @@ export function checkName(check) {
   return known(`check.${check}`) ? t(`check.${check}`) : check.replaceAll("_", " ")
 }
 
-/** @param {Finding} finding */
+/** @param {{score: number|null, threshold: number|null}} scored */
 function scoreBar({ score, threshold }) {
   const bar = el("span", { class: "bar", "aria-hidden": "true" })
-  bar.style.setProperty("--score", String(clamp(score ?? 0)))
+  const full = Math.max(1, score ?? 0, threshold ?? 0) // counts of signs go beyond 1
+  bar.style.setProperty("--score", String(clamp((score ?? 0) / full)))
   if (threshold === null || threshold === undefined) return score === null ? null : line(bar, round(score ?? 0))
-  bar.style.setProperty("--threshold", String(clamp(threshold)))
+  bar.style.setProperty("--threshold", String(clamp(threshold / full)))
   bar.dataset.tone = (score ?? 0) >= threshold ? "good" : "bad"
   const sign = (score ?? 0) >= threshold ? "≥" : "<"
   return line(bar, `${round(score ?? 0)} ${sign} ${round(threshold)}`)
@@ -81,7 +93,9 @@ function line(bar, numbers) {
 /** @param {Finding} finding */
 function pictures(finding) {
   if (finding.pictures.length === 0) return null
-  return el("ul", { class: "pictures" }, ...finding.pictures.map((one) => el("li", {}, thumb(one))))
+  // Portrait and face beside each other: that is what there is to compare.
+  const pair = ["portrait", "face"].every((name) => finding.pictures.some((one) => one.name === name))
+  return el("ul", { class: pair ? "pictures pair" : "pictures" }, ...finding.pictures.map((one) => el("li", {}, thumb(one))))
 }
 
 /** @param {{name: string, url: string}} picture */
@@ -154,17 +168,140 @@ export function fieldName(name) {
 }
 
 /**
- * What was asked of the customer in a liveness check, one by one.
+ * The machine-readable lines of a travel document, as read.
  * @param {Finding} finding
  */
-function prompts(finding) {
-  const asked = finding.values.prompts
-  if (!Array.isArray(asked) || asked.length === 0) return null
-  return el("ol", { class: "prompts" }, ...asked.map(prompt))
+function zone(finding) {
+  const lines = finding.values.mrz
+  if (!Array.isArray(lines) || lines.length === 0) return null
+  return el("pre", { class: "zone", "aria-label": t("finding.zone") }, lines.join("\n"))
 }
 
-/** @param {{prompt: string, followed: boolean, asked_us: number, seen_us: number|null}} asked */
-function prompt({ prompt, followed, asked_us, seen_us }) {
+/**
+ * What was asked of the customer in a liveness check, one by one.
+ * @param {Finding} finding
+ * @param {Seek} [seek]
+ */
+function prompts(finding, seek) {
+  const asked = finding.values.prompts
+  if (!Array.isArray(asked) || asked.length === 0) return null
+  return el("ol", { class: "prompts" }, ...asked.map((one) => prompt(one, seek)))
+}
+
+/**
+ * The colours the customer's screen showed.
+ * @param {Finding} finding
+ * @param {Seek} [seek]
+ */
+function colours(finding, seek) {
+  const shown = finding.values.colours
+  if (!Array.isArray(shown) || shown.length === 0) return null
+  return el("ol", { class: "colours", "aria-label": t("finding.colours") }, ...shown.map((one) => colour(one, seek)))
+}
+
+/**
+ * @param {{colour: string, shown_us: number|null}} one
+ * @param {Seek} [seek]
+ */
+function colour({ colour, shown_us }, seek) {
+  const patch = el("span", { class: "patch", "aria-hidden": "true" })
+  patch.style.setProperty("--patch", colour)
+  return el("li", {}, patch, moment(shown_us, seek))
+}
+
+/**
+ * The digits the customer was to say, and what was heard.
+ * @param {Finding} finding
+ * @param {Seek} [seek]
+ */
+function heard({ check, values }, seek) {
+  if (check !== "spoken_digits" || !values.asked) return null
+  const said = Array.isArray(values.heard) ? values.heard : []
+  return el(
+    "dl",
+    { class: "fields" },
+    el("dt", {}, t("finding.asked")),
+    el("dd", {}, el("span", { class: "value number" }, [...String(values.asked)].join(" "))),
+    el("dt", {}, t("finding.heard")),
+    el("dd", {}, ...(said.length ? said.map((/** @type {any} */ one) => el("span", { class: "value number" }, one.digits || one.text || "–", " ", moment(one.from_us, seek))) : ["–"])),
+    values.mouth_moved && el("dt", {}, t("finding.mouth")),
+    values.mouth_moved && el("dd", {}, el("span", { class: "value" }, reasonWords(values.mouth_moved.reason ?? values.mouth_moved.verdict))),
+  )
+}
+
+/**
+ * When another face, several or nobody sat before the camera.
+ * @param {Finding} finding
+ * @param {Seek} [seek]
+ */
+function changes(finding, seek) {
+  const seen = finding.values.changes
+  if (!Array.isArray(seen) || seen.length === 0) return null
+  return el(
+    "ol",
+    { class: "prompts" },
+    ...seen.map(({ kind, from_us, to_us }) =>
+      el("li", { data: { tone: "bad" } }, icon("alert"), el("span", {}, known(`watch_code.${kind}`) ? t(`watch_code.${kind}`) : String(kind)), moment(from_us, seek), to_us && el("span", { class: "quiet" }, "–"), to_us && moment(to_us, seek)),
+    ),
+  )
+}
+
+/**
+ * The parts of an answer made of several signs, each with its own score and threshold.
+ * @param {Finding} finding
+ */
+function signals({ values }) {
+  const parts = values.signals ?? values.parts
+  if (typeof parts !== "object" || parts === null || Array.isArray(parts)) return null
+  return el("ul", { class: "signals", role: "list" }, ...Object.entries(parts).map(([name, one]) => signal(name, one)))
+}
+
+/**
+ * @param {string} name
+ * @param {any} one
+ */
+function signal(name, one) {
+  const tone = one.verdict === "passed" ? "good" : one.verdict === "failed" ? "look" : "none"
+  return el(
+    "li",
+    { data: { tone } },
+    mark(tone, known(`signal.${name}`) ? t(`signal.${name}`) : checkName(name)),
+    el("span", { class: "small" }, one.reason ? reasonWords(one.reason) : ""),
+    typeof one.score === "number" && scoreBar(one),
+  )
+}
+
+/**
+ * What people wrote who compared by eye.
+ * @param {Finding} finding
+ */
+function saidByEye({ check, values }) {
+  if (check !== "seen_by_teller" || !values.words) return null
+  return el(
+    "div",
+    { class: "stack close small" },
+    el("p", {}, t("by_eye.first", { words: values.words })),
+    values.second && el("p", {}, t("by_eye.second", { words: values.second.words })),
+  )
+}
+
+/**
+ * A moment of the session, which the recording can be taken to.
+ * @param {number|null|undefined} at_us
+ * @param {Seek} [seek]
+ */
+function moment(at_us, seek) {
+  if (at_us === null || at_us === undefined) return null
+  const words = clock(at_us / 1e6)
+  if (!seek) return el("span", { class: "quiet number" }, words)
+  return el("button", { type: "button", class: "button plain small", onclick: () => seek(at_us) }, icon("play"), words)
+}
+
+/**
+ * @param {{prompt: string, followed: boolean, asked_us: number, seen_us: number|null}} asked
+ * @param {Seek} [seek]
+ */
+function prompt({ prompt, followed, asked_us, seen_us }, seek) {
   const seconds = seen_us === null ? null : ((seen_us - asked_us) / 1e6).toFixed(1)
   const words = t(followed ? "finding.followed" : "finding.not_followed")
   return el(
@@ -173,6 +310,7 @@ function prompt({ prompt, followed, asked_us, seen_us }) {
     icon(followed ? "check" : "close"),
     el("span", {}, t(`hint.${prompt}`)),
     el("span", { class: "quiet" }, seconds === null ? words : t("finding.after", { seconds })),
+    moment(asked_us, seek),
   )
 }
 

@@ -133,6 +133,7 @@ export function entryWords({ kind, data }, roles) {
     data.decision && t(`decision.${data.decision}`),
     data.verdict && kind === "sealed" && t(`seal.${data.verdict}`),
     data.verdict !== "passed" && data.reason && kind === "finding" && reasonWords(data.reason),
+    kind === "face_watch" && known(`watch_code.${data.code}`) && t(`watch_code.${data.code}`),
     data.field && fieldName(data.field),
     kind === "switched" && !data.camera && t("kind.camera_off"),
     kind === "switched" && !data.microphone && t("kind.microphone_off"),
@@ -144,6 +145,7 @@ export function entryWords({ kind, data }, roles) {
 /** @param {Entry} entry */
 export function toneOf({ kind, data }) {
   if (kind === "finding") return data.verdict === "passed" ? "good" : data.verdict === "failed" ? "bad" : "none"
+  if (kind === "face_watch") return data.code === "same_face" ? "" : data.code === "other_face" ? "bad" : "look"
   if (kind === "recording_failed" || kind === "disconnected" || kind === "frames_lost") return "look"
   return ""
 }

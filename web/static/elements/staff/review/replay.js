@@ -393,7 +393,7 @@ function finding(one, seek) {
     { class: "found" },
     el("summary", {}, el("span", {}, checkName(one.check)), one.attempt > 1 && el("span", { class: "quiet small" }, t("check.details", { attempt: one.attempt })), verdictMark(one.verdict)),
     at !== null && at !== undefined && el("button", { type: "button", class: "button plain small", onclick: () => seek(at) }, icon("play"), clock(at / 1e6)),
-    findingView(one),
+    findingView(one, { seek }),
   )
 }
 

@@ -5,11 +5,25 @@ import { el, fill, find, icon } from "../../../lib/html.js"
 import { instant, known, t } from "../../../lib/i18n.js"
 import { Live } from "../../live.js"
 import { askReason } from "../dialog.js"
-import { checkName, fieldName, findingView } from "../finding.js"
+import { checkName, fieldName, findingView, reasonWords } from "../finding.js"
 import { mark, verdictMark } from "../marks.js"
 import { attempt } from "../tell.js"
 
-/** @typedef {{check: string, state: string, attempts: number, finding: import("../finding.js").Finding|null}} Check */
+/** @typedef {import("../finding.js").Finding} Finding */
+/** @typedef {{check: string, state: string, attempts: number, tries_left: number|null, finding: Finding|null}} Check */
+
+/** Under which check a finding made beside it is shown: with the pictures it was made from. */
+const BESIDE = /** @type {Record<string, string>} */ ({
+  card_screen: "id_card_front",
+  card_copy: "id_card_front",
+  card_portrait_edges: "id_card_front",
+  card_print: "id_card_front",
+  passive: "liveness",
+  injection: "liveness",
+  live_person: "liveness",
+  continuity: "face_match",
+  face_known: "face_match",
+})
 
 class CheckList extends Live {
   #session = ""
@@ -17,6 +31,10 @@ class CheckList extends Live {
   #newest = ""
   /** @type {Check[]} */
   #checks = []
+  /** @type {Finding[]} what was found beside the checks */
+  #beside = []
+  /** @type {string[]} hints that bar an approval */
+  #heed = []
   /** What each row was made from, so that a row is made again only when it changed.
    *  @type {Map<string, string>} */
   #made = new Map()
@@ -26,13 +44,33 @@ class CheckList extends Live {
     if (view.id !== this.#session) this.#begin(view)
     this.#talking = view.state === "talking"
     this.#checks = view.checks
+    this.#beside = view.beside
+    this.#heed = view.policy.heed
     find(".progress", this).textContent = t("check.progress", {
       passed: view.checks.filter((/** @type {Check} */ one) => one.finding?.verdict === "passed").length,
       all: view.checks.length,
     })
     view.checks.forEach((/** @type {Check} */ check, /** @type {number} */ at) => this.#row(check, at))
     this.#follow(view.checks)
+    this.#instead(view.instead)
     if (view.guide) this.guide(view.guide)
+  }
+
+  /**
+   * What may be asked for in place of the checks above: a passport for a resident's card.
+   * @param {string[]} checks
+   */
+  #instead(checks) {
+    const place = find(".instead", this)
+    place.hidden = !this.#talking || checks.length === 0
+    const words = JSON.stringify(checks)
+    if (place.dataset.made === words) return
+    place.dataset.made = words
+    fill(
+      place,
+      el("span", { class: "small quiet" }, t("check.instead")),
+      ...checks.map((check) => el("button", { type: "button", class: "button small", onclick: () => attempt(this.#post(check)) }, icon("plus"), checkName(check))),
+    )
   }
 
   /**
@@ -83,7 +121,8 @@ class CheckList extends Live {
     fill(
       this,
       el("header", { class: "row apart" }, el("h2", {}, t("teller.checks")), el("span", { class: "progress quiet number", role: "status" })),
-      el("ol", { class: "checks", role: "list" }, ...view.checks.map((/** @type {Check} */ one) => el("li", { class: "check", data: { check: one.check } }))),
+      el("ol", { class: "checks", role: "list" }),
+      el("div", { class: "instead row", hidden: true }),
     )
   }
 
@@ -92,14 +131,51 @@ class CheckList extends Live {
    * @param {number} at
    */
   #row(check, at) {
-    const made = JSON.stringify([check, this.#talking])
+    const beside = this.#beside.filter((one) => BESIDE[one.check] === check.check)
+    const made = JSON.stringify([check, this.#talking, beside])
     if (this.#made.get(check.check) === made) return
     this.#made.set(check.check, made)
-    const row = find(`[data-check="${CSS.escape(check.check)}"]`, this)
+    const row = this.#place(check.check)
     const held = row.contains(document.activeElement) ? document.activeElement?.getAttribute("data-act") : null
     row.dataset.state = check.state === "done" ? (check.finding?.verdict ?? "done") : check.state
-    fill(row, this.#head(check, at), el("p", { class: "live", hidden: true, role: "status" }), this.#body(check))
+    fill(row, this.#head(check, at), el("p", { class: "live", hidden: true, role: "status" }), this.#body(check), this.#notes(check, beside))
     if (held) /** @type {HTMLElement|null} */ (row.querySelector("[data-act]"))?.focus()
+  }
+
+  /** The row of a check; one that is asked for later gets its row then. @param {string} check */
+  #place(check) {
+    const row = /** @type {HTMLElement|null} */ (this.querySelector(`[data-check="${CSS.escape(check)}"]`))
+    if (row) return row
+    const made = el("li", { class: "check", data: { check } })
+    find(".checks", this).append(made)
+    return made
+  }
+
+  /**
+   * What else the same pictures said, as notes: amber when it speaks against the customer.
+   * @param {Check} check
+   * @param {Finding[]} beside
+   */
+  #notes({ state }, beside) {
+    if (state === "running" || beside.length === 0) return null
+    return el("ul", { class: "beside", role: "list" }, ...beside.map((one) => this.#note(one)))
+  }
+
+  /** @param {Finding} finding */
+  #note(finding) {
+    const against = finding.verdict === "failed"
+    const barring = against && this.#heed.includes(finding.check)
+    const tone = barring ? "bad" : against ? "look" : finding.verdict === "passed" ? "good" : "none"
+    return el(
+      "li",
+      { data: { tone, beside: finding.check } },
+      el(
+        "details",
+        { open: against },
+        el("summary", {}, mark(tone, checkName(finding.check)), el("span", { class: "small" }, reasonWords(finding.reason))),
+        findingView(finding, { plain: true }),
+      ),
+    )
   }
 
   /**
@@ -121,8 +197,10 @@ class CheckList extends Live {
    * @param {Check} check
    * @param {"start"|"retry"|"stop"} act
    */
-  #act({ check }, act) {
+  #act({ check, tries_left }, act) {
     const words = t(`check.${act}`)
+    const spent = act === "retry" && tries_left === 0
+    if (spent) return el("span", { class: "small quiet spent" }, t("check.spent"))
     return el(
       "button",
       {

@@ -3,14 +3,15 @@
 
 import "../../page.js"
 import { get, post } from "../../../lib/api.js"
-import { fill, find } from "../../../lib/html.js"
-import { known, t } from "../../../lib/i18n.js"
+import { fill, find, icon } from "../../../lib/html.js"
+import { clock, known, t } from "../../../lib/i18n.js"
 import { Socket } from "../../../lib/socket.js"
 import { Live, every, until } from "../../live.js"
 import { learn } from "../businesses.js"
 import { openDevices } from "./devices.js"
 import { leave } from "../signed_in.js"
 import { attempt, tell } from "../tell.js"
+import "./by_eye.js"
 import "./call_controls.js"
 import "./call_stage.js"
 import "./chat_panel.js"
@@ -54,6 +55,7 @@ class TellerConsole extends Live {
     chat: /** @type {any} */ (null),
     customer: /** @type {any} */ (null),
     checks: /** @type {any} */ (null),
+    eye: /** @type {any} */ (null),
     notes: /** @type {any} */ (null),
     decision: /** @type {any} */ (null),
     incoming: /** @type {any} */ (null),
@@ -70,6 +72,7 @@ class TellerConsole extends Live {
       chat: find("chat-panel", this),
       customer: find("customer-card", this),
       checks: find("check-list", this),
+      eye: find("by-eye", this),
       notes: find("notes-pad", this),
       decision: find("decision-form", this),
       incoming: find("incoming-card"),
@@ -104,6 +107,7 @@ class TellerConsole extends Live {
     notice("transfer", ({ state }) => this.#transferred(state))
     notice("hold", (data) => this.#changed(data.session))
     notice("finding", (data) => this.#changed(data.session))
+    notice("face_watch", (alert) => this.#faces(alert))
     notice("guide", (guide) => this.#guide(guide))
     notice("chat", (line) => line.session === this.#session?.id && this.#parts.chat.add(line))
     notice("alarm", ({ code }) => this.#alarm(code))
@@ -213,7 +217,8 @@ class TellerConsole extends Live {
     this.dataset.view = view.state === "talking" ? "call" : "wrap_up"
     this.toggleAttribute("data-colleague", !view.mine)
     const case_ = view.mine ? [customer, checks, notes, decision] : []
-    for (const part of [stage, controls, coming, chat, ...case_]) part.show(view)
+    for (const part of [stage, controls, coming, chat, this.#parts.eye, ...case_]) part.show(view)
+    this.#faces(view.alert ?? { session: view.id, code: "same_face" })
     if (view.state !== "talking") return stage.leave()
     await this.#devices()
     stage.enter(view.id, this.#media)
@@ -282,6 +287,21 @@ class TellerConsole extends Live {
   #line(condition) {
     this.#parts.status.line(condition)
     if (condition === "closed" && this.#socket.reason === "signed_out") leave()
+  }
+
+  /**
+   * Who sits before the camera has changed, or is again the one it was.
+   * @param {{session: string, code: string, media_time_us?: number}} alert
+   */
+  #faces({ session, code, media_time_us }) {
+    if (session !== this.#session?.id) return
+    const place = find("[data-part=face-alert]", this)
+    const key = `${code} ${media_time_us}`
+    place.hidden = code === "same_face"
+    if (place.dataset.made === key) return
+    place.dataset.made = key
+    place.dataset.tone = code === "other_face" ? "stop" : "look"
+    fill(place, icon("alert"), place.hidden ? "" : t(`face_alert.${code}`, { at: clock((media_time_us ?? 0) / 1e6) }))
   }
 
   /** @param {string} code */

@@ -24,8 +24,8 @@ class DecisionForm extends Live {
   }
 
   /** @param {any} view of the session */
-  show({ id, decision, checks }) {
-    const missing = checks.filter((/** @type {any} */ one) => one.finding?.verdict !== "passed").map((/** @type {any} */ one) => checkName(one.check))
+  show({ id, decision, policy }) {
+    const missing = policy.met ? [] : standing(policy.missing)
     const key = JSON.stringify([id, decision, missing])
     if (key === this.#shown) return
     this.#shown = key
@@ -99,6 +99,14 @@ class DecisionForm extends Live {
     event.preventDefault()
     await attempt(post(`/api/sessions/${this.#session}/decision`, { verdict: this.#chosen, reason }))
   }
+}
+
+/**
+ * The checks that stand in the way of an approval, by name, each once.
+ * @param {string[]} reasons "check: reason"
+ */
+function standing(reasons) {
+  return [...new Set(reasons.map((one) => checkName(one.split(":")[0])))]
 }
 
 /** @param {{verdict: string, reason: string}} decision */
