@@ -28,7 +28,9 @@ Gray = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
 FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_PIXELS = 24_000_000  # 72 MB decoded; a phone's 12 MP picture fits twice
+MAX_PIXELS = 24_000_000  # of a plain JPEG, decoded at half its size
+MAX_WHOLE = 12_500_000  # of anything else: a phone's picture
+_BAND = 128  # rows converted at once
 MAX_SIDE = 12_000
 MIN_SIDE = 32
 MAX_BYTES = 16 << 20
@@ -59,7 +61,9 @@ class Frame:
 def decode(data: bytes) -> Bgr:
     """Decode a still upright, in colour, without alpha; raises BadInput for all else.
 
-    The header is judged before any pixel is decoded, so a bomb costs nothing.
+    The header is judged before any pixel is decoded, so a bomb costs nothing. What is let in takes
+    less than a second and, above what is loaded anyway, 150 MB. Of a file that is a picture and
+    something else besides, only the picture in front counts.
     """
     if len(data) > MAX_BYTES:
         raise BadInput("picture_too_large")
@@ -67,19 +71,42 @@ def decode(data: bytes) -> Bgr:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-                    raise BadInput("picture_too_large")
-                if min(width, height) < MIN_SIDE:
-                    raise BadInput("picture_too_small")
-                upright = _opaque(ImageOps.exif_transpose(image))
+                _judge_header(image)
+                ImageOps.exif_transpose(image, in_place=True)
+                return _pixels(image)
     except BadInput:
         raise
     except Image.DecompressionBombError as error:
         raise BadInput("picture_too_large") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Warning) as error:
         raise BadInput("not_a_picture") from error
-    return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
+
+
+def _judge_header(image: Image.Image) -> None:
+    """BadInput for a picture too large, too small or moving; a large JPEG is set to be halved."""
+    width, height = image.size
+    # The decoder of a plain JPEG can leave out every other pixel; any other file is decoded whole.
+    halved = image.format == "JPEG" and not image.info.get("progressive")
+    if width * height > (MAX_PIXELS if halved else MAX_WHOLE) or max(width, height) > MAX_SIDE:
+        raise BadInput("picture_too_large")
+    if min(width, height) < MIN_SIDE:
+        raise BadInput("picture_too_small")
+    # A JPEG may hold more pictures (a phone's preview, a depth map): the first is the still.
+    if image.format != "JPEG" and getattr(image, "is_animated", False):
+        raise BadInput("not_a_picture", "a moving picture is no still")
+    if width * height > MAX_WHOLE:
+        image.draft("RGB", (width // 2, height // 2))
+
+
+def _pixels(image: Image.Image) -> Bgr:
+    """Blue first, band by band: a copy of the whole in between would double the memory."""
+    width, height = image.size
+    bgr = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _BAND):
+        band = image.crop((0, top, width, min(height, top + _BAND)))
+        band.info = image.info
+        bgr[top : top + _BAND] = np.asarray(_opaque(band))[:, :, ::-1]
+    return bgr
 
 
 def open_still(path: Path) -> Bgr:
@@ -97,7 +124,7 @@ def _opaque(image: Image.Image) -> Image.Image:
         layered = image.convert("RGBA")
         paper = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(paper, layered).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def jpeg(bgr: Bgr, quality: int = 92) -> bytes:
