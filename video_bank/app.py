@@ -43,6 +43,7 @@ from video_bank.erasure import Erasure
 from video_bank.errors import OperatorError
 from video_bank.evidence import Timeline
 from video_bank.exports import Exports
+from video_bank.faces import FaceKeys, Faces
 from video_bank.findings import Findings
 from video_bank.gate import Gate
 from video_bank.hearing import Hearing
@@ -64,9 +65,11 @@ from video_bank.keys import (
     DATABASE,
     ERASURE,
     EXPORTS,
+    FACES,
     FINDINGS,
     GATE,
     HOLDS,
+    LEDGER,
     LINE,
     NOTARY,
     PAGES,
@@ -81,6 +84,7 @@ from video_bank.keys import (
     SUPERVISION,
     TIMELINE,
 )
+from video_bank.ledger import Ledger
 from video_bank.line import Line
 from video_bank.notary import Notary, authority_of
 from video_bank.pages import WEB, Pages
@@ -100,6 +104,7 @@ from video_bank.views import (
     accounts,
     approvals,
     connection_test,
+    consents,
     customers,
     exports,
     notary,
@@ -144,6 +149,7 @@ ROUTES: list[Route] = [
     *pages.routes,
     *accounts.routes,
     *customers.routes,
+    *consents.routes,
     *sessions.routes,
     *teller.routes,
     *people.routes,
@@ -207,6 +213,9 @@ async def everybody(app: web.Application) -> AsyncIterator[None]:
         app[CONSENTS],
         queue_limit=config.queue_limit,
     )
+    app[LEDGER] = Ledger(app[DATABASE], app[TIMELINE], app[CONSENTS])
+    face_keys = FaceKeys(config.keys / "faces", app[SECRETS])
+    app[FACES] = Faces(app[DATABASE], app[TIMELINE], face_keys)
     app[CONVERSATION] = Conversation(app[DATABASE], app[SECRETS], app[SESSIONS])
     async with background(app[ACCOUNTS].run()):
         yield
@@ -336,6 +345,8 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         app[CUSTOMERS],
         app[INFERENCE],
         app[CALLS],
+        app[FACES],
+        app[LEDGER],
         hearing=Hearing(app[LISTENER], app[INFERENCE], app[CALLS], app[CALLS]),
         check_s=config.check_s,
         prompt_s=config.prompt_s,
@@ -359,6 +370,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         app[QUALITY],
         app[APPROVALS],
     )
+    app[ERASURE].on_cleared = app[FACES].forget
     app[ERASURE].on_erased = app[REVIEWS].replay.forget
     app[SUPERVISION] = Supervision(
         app[DATABASE],

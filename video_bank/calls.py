@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import RowMapping
@@ -20,7 +20,7 @@ from signaling.beat import Beat
 from signaling.ice import Relays
 from signaling.listen import Sound, listen
 from signaling.port import Port
-from signaling.room import Room
+from signaling.room import EncodedFrame, Room
 from signaling.sample import Picture, sample
 from signaling.socket import Caller, Entry, Refused
 from video_bank.archive import Archive
@@ -293,6 +293,11 @@ class Calls:
         async with contextlib.aclosing(listen(call.room, call.customer)) as sounds:
             async for sound in sounds:
                 yield sound
+
+    def follow(self, session: str, take: Callable[[EncodedFrame], None]) -> Callable[[], None]:
+        """Give the customer's encoded frames, sound and picture, to somebody as they come."""
+        call = self._call(session)
+        return call.room.subscribe(call.customer, take)
 
     def look_again(self, session: str) -> None:
         """Ask the customer's browser for a key frame now."""
