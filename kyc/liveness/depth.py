@@ -9,7 +9,7 @@ shift, turn and scale explain.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from kyc.liveness.signal import Signal
 from kyc.liveness.tracks import Window
@@ -19,10 +19,10 @@ ROUND = 0.34  # the share above which it is a head
 WINDOWS = 2
 
 
-def judge(windows: Sequence[Window]) -> Signal:
+def judge(windows: Iterable[Window]) -> Signal:
     """The signal ``depth``, from all windows of a session."""
     shares = [each.sheet / each.similarity for each in windows if each.similarity >= ENOUGH]
-    values = {"windows": len(windows), "moving": len(shares)}
+    values = {"moving": len(shares)}
     if len(shares) < WINDOWS:
         return Signal.missing("depth", "little_motion", hint=False, **values)
     score = statistics.median(shares)

@@ -39,7 +39,11 @@ def fuse(findings: Mapping[str, Finding]) -> Finding:
     """
     parts = {name: findings[name] for name in sorted(PARTS & findings.keys())}
     failed = [name for name, finding in parts.items() if _fails(finding)]
-    passed = [name for name in (ACTIVE, *COUNTED) if name in parts and _passes(parts[name])]
+    passed = [
+        name
+        for name in (ACTIVE, *COUNTED)
+        if name in parts and parts[name].verdict is Verdict.PASSED
+    ]
     enough = len(passed) >= NEEDED and ACTIVE in passed
     if failed:
         verdict, reason = Verdict.FAILED, "part_failed"
@@ -69,16 +73,6 @@ def _fails(finding: Finding) -> bool:
     if finding.verdict is not Verdict.FAILED:
         return False
     return finding.check != "injection" or finding.reason in DECISIVE_INJECTION
-
-
-def _passes(finding: Finding) -> bool:
-    """Passed; of the passive signals only depth says more than that something moves."""
-    if finding.verdict is not Verdict.PASSED:
-        return False
-    if finding.check != "passive":
-        return True
-    depth = _signals(finding).get("depth", {})
-    return bool(depth.get("verdict") == Verdict.PASSED)
 
 
 def _signals(finding: Finding) -> Mapping[str, Any]:

@@ -16,9 +16,11 @@ import hashlib
 import random
 import statistics
 import tomllib
-from collections import deque
+from bisect import bisect_left, insort
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import sub
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,12 @@ KEPT = 6000  # frames remembered: four minutes at 25 a second
 FRAMES = 75  # before the clock is judged: three seconds
 REGULAR = 0.0005  # spread of the gaps between frames over their middle value; see timing()
 DOUBLED = 0.2  # share of frames that follow at once upon another
-SAME_PICTURE = 3  # of 64 bits
-LOOP_PICTURES = 8  # distinct pictures in a row that came before, in the same order
+GRID = 16
+SAME_PICTURE = 0.6  # grey levels between two codings of one picture
+LOOP_PICTURES = 8  # distinct pictures that came before, all by the same time
+LOOP_US = 2_000_000  # a loop is no shorter
+LAG_US = 100_000
+DISTINCT = 3000  # distinct pictures remembered
 STILL_PICTURES = 40
 ASK_S = (20.0, 60.0)  # the moment of the question, seconds after the first frame
 ANSWER_S = 6.0
@@ -45,6 +51,7 @@ def _words() -> dict[str, list[str]]:
 
 
 WORDS = _words()
+Cells = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,7 @@ class Injection:
 
     def looked(self, width: int, height: int, bgr: bytes, time_us: int) -> None:
         """One decoded picture: packed rows, blue green red."""
-        self._pictures.see(picture_hash(width, height, bgr), time_us)
+        self._pictures.see(cells(width, height, bgr), time_us)
 
     def ask(self, now_s: float) -> dict[str, Any] | None:
         """The question for the page, once, at a moment nobody can know; None at all others."""
@@ -358,97 +365,80 @@ class Probe:
 
 
 class Pictures:
-    """Whether pictures that were seen come again, in their order: a loop; or never change."""
+    """Whether pictures that were seen come again, a fixed time later: a loop; or never change.
+
+    Of a person who sits still many pictures are much alike; a picture coded anew is itself to half
+    a grey level in the mean over 256 cells, and no other moment of the clips at hand came nearer
+    than 0.67. Sampling meets a loop at other moments each time, so not every picture finds itself.
+    """
 
     def __init__(self) -> None:
-        self._hashes: deque[int] = deque(maxlen=3000)
-        self._distinct: list[int] = []
-        self._run = self._longest = 0
-        self._at: int | None = None
+        self._last: Cells | None = None
+        self._kept: list[tuple[float, int, Cells]] = []
+        "Mean, media time and cells of each distinct picture, by their mean."
+        self._lags: Counter[int] = Counter()
         self._still = self._seen = 0
-        self._period_us: int | None = None
-        self._times: list[int] = []
 
-    def see(self, hashed: int, time_us: int) -> None:
-        """One picture's hash and its media time."""
+    def see(self, cells: Cells, time_us: int) -> None:
+        """One picture and its media time."""
         self._seen += 1
-        before = self._hashes[-1] if self._hashes else None
-        self._hashes.append(hashed)
-        if before is not None and _apart(hashed, before) <= SAME_PICTURE:
+        if self._last is not None and _apart(cells, self._last) < SAME_PICTURE:
             self._still += 1
             return  # nothing moved: such a stretch looks like any other
-        if len(self._distinct) >= 3000:
-            return
-        self._follow(hashed, time_us)
-        self._distinct.append(hashed)
-        self._times.append(time_us)
-
-    def _follow(self, hashed: int, time_us: int) -> None:
-        """Go along the earlier sequence as far as it repeats; sampling may skip some pictures."""
-        if self._at is not None:
-            for step in range(1, 4):
-                place = self._at + step
-                if place < len(self._distinct) and _near(hashed, self._distinct[place]):
-                    self._at, self._run = place, self._run + 1
-                    if self._run > self._longest:
-                        self._longest = self._run
-                        self._period_us = time_us - self._times[place]
-                    return
-        self._run, self._at = 0, None
-        for place in range(len(self._distinct) - LOOP_PICTURES):
-            if _near(hashed, self._distinct[place]):
-                self._at, self._run = place, 1
-                return
+        self._last = cells
+        mean = sum(cells) / len(cells)
+        low = bisect_left(self._kept, (mean - SAME_PICTURE,))
+        high = bisect_left(self._kept, (mean + SAME_PICTURE,))
+        for _, then_us, other in self._kept[low:high]:
+            lag_us = time_us - then_us
+            if lag_us >= LOOP_US and _apart(cells, other) < SAME_PICTURE:
+                self._lags[lag_us // LAG_US] += 1
+        if len(self._kept) < DISTINCT:
+            insort(self._kept, (mean, time_us, cells))
 
     def judge(self, again: int, frames: int) -> Sign:
         """The signal ``repeats``; ``again`` of ``frames`` encoded frames were byte for byte old."""
-        values = {
+        votes = {lag: count + self._lags[lag + 1] for lag, count in self._lags.items()}
+        lag = max(votes, key=lambda each: votes[each], default=None)
+        most = votes[lag] if lag is not None else 0
+        values: dict[str, Any] = {
             "pictures": self._seen,
-            "longest": self._longest,
-            "period_s": round(self._period_us / 1e6, 1) if self._period_us else None,
+            "period_s": None if lag is None else round((lag + 1) * LAG_US / 1e6, 1),
             "same_bytes": again,
         }
+        score, threshold = float(most), float(LOOP_PICTURES)
         if frames >= FRAMES and again > 0.2 * frames:
             return Sign(Verdict.FAILED, "looped", float(again), 0.2 * frames, False, values)
-        if self._longest >= LOOP_PICTURES:
-            score = float(self._longest)
-            return Sign(Verdict.FAILED, "looped", score, float(LOOP_PICTURES), False, values)
+        if most >= LOOP_PICTURES:
+            return Sign(Verdict.FAILED, "looped", score, threshold, False, values)
         if self._seen < STILL_PICTURES:
             return _open("too_short", hint=False)
         if self._still > 0.97 * self._seen:
-            values["still"] = self._still
-            return Sign(Verdict.FAILED, "frozen", values=values)
-        score = float(self._longest)
-        return Sign(Verdict.PASSED, "no_repeats", score, float(LOOP_PICTURES), False, values)
+            return Sign(Verdict.FAILED, "frozen", float(self._still), hint=False, values=values)
+        return Sign(Verdict.PASSED, "no_repeats", score, threshold, False, values)
 
 
-def _apart(a: int, b: int) -> int:
-    return (a ^ b).bit_count()
+def _apart(a: Cells, b: Cells) -> float:
+    """Mean difference in grey levels."""
+    return float(sum(map(abs, map(sub, a, b)))) / len(a)
 
 
-def _near(a: int, b: int) -> bool:
-    return _apart(a, b) <= SAME_PICTURE
+def cells(width: int, height: int, bgr: bytes) -> Cells:
+    """Mean green of 16 × 16 cells, each from three of its rows; bytes are packed rows, blue first.
 
-
-GRID = 16
-
-
-def picture_hash(width: int, height: int, bgr: bytes) -> int:
-    """256 bits: whether each cell's mean green is above that of the one beside it."""
+    Raises BadInput when the size does not fit.
+    """
     if len(bgr) != width * height * 3 or width < 2 * GRID or height < 2 * GRID:
         raise BadInput("picture_size")
-    across, down = width // (GRID + 1), height // GRID
-    hashed = 0
+    across, down = width // GRID, height // GRID
+    means = []
     for row in range(GRID):
-        means = [0] * (GRID + 1)
-        for share in (0.25, 0.5, 0.75):
-            line = (row * down + int(share * down)) * width * 3
-            for cell in range(GRID + 1):
-                start = line + cell * across * 3 + 1
-                means[cell] += sum(bgr[start : start + across * 3 : 3])
-        for left, right in zip(means, means[1:], strict=False):
-            hashed = hashed << 1 | (left > right)
-    return hashed
+        lines = [(row * down + share * down // 4) * width * 3 for share in (1, 2, 3)]
+        for cell in range(GRID):
+            start = cell * across * 3 + 1
+            total = sum(sum(bgr[at + start : at + start + across * 3 : 3]) for at in lines)
+            means.append(total / (3 * across))
+    return tuple(means)
 
 
 def vp8_size(frame: bytes) -> tuple[int, int] | None:

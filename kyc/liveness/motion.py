@@ -8,7 +8,7 @@ only, where following errs least.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from kyc.liveness.signal import Signal
 from kyc.liveness.tracks import Window
@@ -18,9 +18,9 @@ ALIVE = 0.0015  # face widths
 WINDOWS = 3
 
 
-def judge(windows: Sequence[Window], repeated: int, pictures: int) -> Signal:
+def judge(windows: Iterable[Window], repeated: int, pictures: int) -> Signal:
     """The signal ``motion``; ``repeated`` of ``pictures`` were exactly the one before."""
-    values = {"windows": len(windows), "repeated": repeated, "pictures": pictures}
+    values = {"repeated": repeated, "pictures": pictures}
     if pictures >= 20 and repeated > 0.8 * pictures:
         return Signal.measured("motion", 0.0, ALIVE, ("alive", "frozen"), hint=False, values=values)
     calm = [each.live for each in windows if each.similarity < CALM]

@@ -6,6 +6,7 @@ Each says for itself passed, failed or not checked, and stands in ``values.signa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +15,12 @@ import numpy as np
 from kyc.check import Finding, Picture, Verdict
 from kyc.face import Face, principal
 from kyc.image import Bgr, Frame, crop, jpeg
-from kyc.liveness import depth, motion
+from kyc.liveness import colour, depth, motion, pulse, screen
 from kyc.liveness.signal import Signal
 from kyc.liveness.tracks import Tracks
 
+LOOK_US = 1_000_000  # fine structure is looked at this often
+KEPT = 600  # looks and windows: ten minutes
 SPARSE = 16  # every so many pixels of a picture tell whether it is the one before
 
 
@@ -32,6 +35,10 @@ class Passive:
         self._before: Any = None
         self.pictures = self._repeated = self._faces = 0
         self._shown: Picture | None = None
+        self._screens: list[screen.Look] = []
+        self._colours: list[colour.Look] = []
+        self._skin: deque[pulse.Sample] = deque(maxlen=KEPT)
+        self._looked_us = -LOOK_US
 
     def see(self, frame: Frame, faces: Sequence[Face], points: Any = None) -> None:
         """One more frame with the faces found on it; ``points`` (468, 3) where there is a mesh."""
@@ -42,6 +49,20 @@ class Passive:
         if face is None:
             return
         self._faces += 1
+        skin = colour.look(frame.bgr, face)
+        if skin is not None:
+            middle = (face.box[0] + face.box[2] / 2) / max(1.0, face.box[2])
+            self._skin.append((frame.media_time_us, skin.mean, middle))
+        if frame.media_time_us - self._looked_us >= LOOK_US and len(self._screens) < KEPT:
+            self._looked_us = frame.media_time_us
+            self._look(frame, face, skin)
+
+    def _look(self, frame: Frame, face: Face, skin: colour.Look | None) -> None:
+        fine = screen.look(frame.bgr, face)
+        if fine is not None:
+            self._screens.append(fine)
+        if skin is not None:
+            self._colours.append(skin)
         if self._shown is None:
             seen, _ = crop(frame.bgr, face.box, 0.5)
             self._shown = Picture("face", jpeg(seen), frame.media_time_us)
@@ -49,7 +70,13 @@ class Passive:
     def signals(self) -> list[Signal]:
         """What each signal says now."""
         windows = self._tracks.windows
-        return [depth.judge(windows), motion.judge(windows, self._repeated, self.pictures)]
+        return [
+            depth.judge(windows),
+            motion.judge(windows, self._repeated, self.pictures),
+            screen.judge(self._screens),
+            colour.judge(self._colours),
+            pulse.judge(self._skin),
+        ]
 
     def finding(self, media_time_us: int) -> Finding:
         """All of it as one answer. ``score``: the smallest of the deciding signals' scores over
@@ -86,10 +113,9 @@ class Passive:
 
 
 def decide(signals: Sequence[Signal]) -> tuple[Verdict, str]:
-    """One failure outweighs all else; hints never decide; nothing measured is not checked."""
-    hard = [each for each in signals if not each.hint]
-    for verdict in (Verdict.FAILED, Verdict.PASSED):
-        for each in hard:
-            if each.verdict is verdict:
-                return verdict, each.reason
-    return Verdict.NOT_CHECKED, hard[0].reason if hard else "no_face"
+    """One failure outweighs all else. Only depth passes: that something moves is not enough."""
+    failed = [each for each in signals if each.verdict is Verdict.FAILED and not each.hint]
+    if failed:
+        return Verdict.FAILED, failed[0].reason
+    depth_seen = next(each for each in signals if each.name == "depth")
+    return depth_seen.verdict, depth_seen.reason

@@ -10,7 +10,7 @@ from kyc.check import Verdict
 
 @dataclass(frozen=True)
 class Signal:
-    """A signal's answer; it is passed when ``score`` is at least ``threshold``."""
+    """A signal's answer, with the measure it rests on."""
 
     name: str
     verdict: Verdict
@@ -32,9 +32,12 @@ class Signal:
         *,
         hint: bool,
         values: dict[str, Any],
+        most: bool = False,
     ) -> Signal:
-        """Passed or failed by the threshold; ``reasons`` are for passed and for failed."""
-        passed = score >= threshold
+        """Passed when the score is at least the threshold (``most``: at most); ``reasons`` are for
+        passed and for failed.
+        """
+        passed = score <= threshold if most else score >= threshold
         verdict = Verdict.PASSED if passed else Verdict.FAILED
         reason = reasons[0 if passed else 1]
         return cls(name, verdict, reason, round(score, 4), threshold, hint, values)

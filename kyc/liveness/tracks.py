@@ -9,6 +9,7 @@ corners after a similarity, after a homography and after a bent sheet is what th
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ Spots = NDArray[np.float32]
 WINDOW_US = 1_000_000
 GAP_US = 400_000  # pictures further apart cannot be followed from one to the next
 ACROSS = 128  # the face is looked at this many pixels wide
+KEPT = 600  # windows: ten minutes of the last
 _LARGEST = 1.5  # a smaller face is enlarged by no more than this
 _MARGIN = 0.6  # how far, in face widths, the face may wander within one window
 _CORNERS, _FEWEST = 100, 25
@@ -58,7 +60,7 @@ class Tracks:
     """Follows the corners of the one face, window after window."""
 
     def __init__(self) -> None:
-        self.windows: list[Window] = []
+        self.windows: deque[Window] = deque(maxlen=KEPT)
         self._place: tuple[int, int, int, int] = (0, 0, 0, 0)
         self._scale = self._width = 1.0
         self._last: Gray | None = None

@@ -88,12 +88,12 @@ def _sway(chance: np.random.Generator, times: Any, reach: float) -> Any:
 
 
 def _hold(photograph: Photograph, kind: str, chance: np.random.Generator, times: Any) -> list[Held]:
-    """The hand's way: anything from hardly moving to turning the paper by 40 degrees."""
+    """The hand's way: anything from hardly moving to turning the paper by 60 degrees."""
     height, width = photograph.bgr.shape[:2]
     x, y, w, h = photograph.face.box
     middle = np.array([(x + w / 2 - width / 2) / width, (y + h / 2 - height / 2) / width, 0.0])
     away = _FOCAL * (w / width) / chance.uniform(80, 165)  # the face so many pixels wide
-    reach = chance.uniform(0.1, 1)
+    reach = chance.uniform(0.2, 1.4)
     turns = [_sway(chance, times, reach * each) for each in (0.25, 0.5, 0.12)]
     shifts = [_sway(chance, times, reach * 0.05 * away) for _ in range(3)]
     trembling = chance.normal(0, 0.0015, (len(times), 3))

@@ -39,13 +39,6 @@ def test_the_prompts_and_one_other_independent_part_pass() -> None:
     assert finding.values["passed"] == ["liveness", "screen_colours"]
 
 
-def test_passive_counts_only_when_depth_was_seen() -> None:
-    prompts = part("liveness", PASSED)
-    moves = part("passive", PASSED, "alive", depth=depth(OPEN))
-    assert fused(prompts, moves).verdict is OPEN
-    assert fused(prompts, part("passive", PASSED, "round", depth=depth(PASSED))).verdict is PASSED
-
-
 @pytest.mark.parametrize("check", sorted(PARTS - {"injection"}))
 def test_any_part_that_failed_fails_the_whole(check: str) -> None:
     good = [part(name, PASSED, depth=depth(PASSED)) for name in PARTS - {check}]
