@@ -7,7 +7,7 @@ several rounds, each with new digits; what is right in one round is right.
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ CHECK = "spoken_digits"
 PROMPTS = {"zh": "请读数字：3 0 8 5 2 6 9", "en": "Read the digits: 3 0 8 5 2 6 9."}
 "What the recogniser is told to expect: the kind, never the answer."
 COUNTS = (4, 5, 6)
+_CHANCE = random.SystemRandom()
+
 ROUNDS = 3
 ROUND_S = 12.0
 LEAD_US = 400_000
@@ -33,11 +35,11 @@ _CLOSE = ("17", "71", "69", "96")
 "yī/qī and liù/jiǔ sound alike over a bad line when they follow each other."
 
 
-def draw(count: int | None = None) -> str:
+def draw(count: int | None = None, chance: random.Random = _CHANCE) -> str:
     """Random digits: no digit twice in a row, no counting, no neighbours that sound alike."""
-    count = count or secrets.choice(COUNTS)
+    count = count or chance.choice(COUNTS)
     while True:
-        digits = "".join(secrets.choice("0123456789") for _ in range(count))
+        digits = "".join(chance.choice("0123456789") for _ in range(count))
         if _clear(digits):
             return digits
 
