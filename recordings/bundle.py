@@ -90,6 +90,8 @@ class FindingReport:
     """Number of the part in which it is to be seen."""
     values: Sequence[tuple[str, str, str]]
     """(field, as read, as corrected and by whom)"""
+    pictures: Sequence[str]
+    """Paths in the bundle; their hashes stand in the timeline."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def copy_part(store: Store, name: str, number: int, directory: Path) -> Path:
 
 def put(path: Path, data: bytes) -> None:
     """A new small file that others cannot read."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _new(path) as out:
         out.write(data)
 

@@ -7,6 +7,10 @@ of its own, at the lowest priority and on one processor, so that live calls are 
      "out": "directory/video", "session": "S-1", "names": {"customer": "客户 Customer"},
      "offset_min": 480, "format": "mp4"}
 
+A part may have `"open_us": [[from, to], …]`, the media times (µs) at which a supervisor spoke to
+everybody. What supervisors say at other times is a whisper to a colleague and is left out of the
+sound; without `open_us` all of it is.
+
 `wall_us` is the wall clock at media time 0 (µs since 1970 UTC); with null it is taken from the
 signed checkpoints, up to half a second late. Keys come this way only: never as an argument, in the
 environment, in a log or in a core file. Nothing decrypted reaches a disk but the finished video.
@@ -70,6 +74,8 @@ class Footage:
     source: Source
     wall_us: int | None = None
     """Wall clock at media time 0, if somebody knows it better than the part itself."""
+    open_us: Sequence[tuple[int, int]] = ()
+    """Media times at which a supervisor spoke to everybody; what is said else is a whisper."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,8 @@ class Rendered:
     """Was there a font for Chinese? If not, names are written in Latin letters only."""
     unreadable: int
     """Records left out because they are not what was sealed."""
+    whispers: bool
+    """Is there a supervisor's stream, whose whispers are not in the sound?"""
     cpu_s: float
 
 
@@ -109,7 +117,7 @@ def render(
     installed encoders can make. `NothingRecorded` if there is nothing to show.
     """
     footage = sorted(footage, key=lambda each: int(each.reader.preamble.header["part"]))
-    by_part = [_playouts(each.reader) for each in footage]
+    by_part = [_playouts(each) for each in footage]
     if not any(by_part):
         raise NothingRecorded("no part has a stream")
     shifts = _shifts(footage, by_part)
@@ -143,15 +151,17 @@ def render(
     unreadable = sum(track.unreadable for track in tracks)
     return Rendered(
         file.name, start_us, ticks * TICK_US, film.video_codec, film.audio_codec,
-        stage.cjk, unreadable, time.process_time(),
+        stage.cjk, unreadable, any(track.confided for track in tracks), time.process_time(),
     )  # fmt: skip
 
 
-def _playouts(reader: PartReader) -> list[Playout]:
+def _playouts(footage: Footage) -> list[Playout]:
     found = []
-    for each in streams(reader):
+    for each in streams(footage.reader):
         with contextlib.suppress(Damaged):
-            found.append(Playout(reader, each.number, each.label))
+            found.append(Playout(footage.reader, each.number, each.label))
+            if each.label.startswith("supervisor"):
+                found[-1].confide(footage.open_us)
     return found
 
 
@@ -201,11 +211,11 @@ def _rank(label: str) -> tuple[int, str]:
 
 
 def _mix(tracks: Sequence[Playout], at_us: int) -> av.AudioFrame:
-    """Everybody's sound of one tick, added up."""
+    """Everybody's sound of one tick, added up; what is whispered is read and thrown away."""
     mix = np.zeros(TICK_SAMPLES, np.float32)
     first = at_us * RATE // 1_000_000
     for track in tracks:
-        track.add_sound(mix, first)
+        track.add_sound(mix if track.heard(at_us) else np.zeros_like(mix), first)
     np.clip(mix, -1, 1, out=mix)
     frame = av.AudioFrame.from_ndarray(mix[None, :], "fltp", "mono")
     frame.sample_rate = RATE
@@ -348,7 +358,8 @@ def film(job: Mapping[str, Any], told: Callable[[float], None]) -> Rendered:
     for part in job["parts"]:
         source = LocalSource(Path(part["path"]))
         reader = PartReader(source, bytes.fromhex(part["dek"]))
-        footage.append(Footage(reader, source, part.get("wall_us")))
+        spans = [(int(since), int(until)) for since, until in part.get("open_us") or ()]
+        footage.append(Footage(reader, source, part.get("wall_us"), spans))
     if not footage:
         raise NothingRecorded("no part has a stream")
     return render(

@@ -1235,6 +1235,7 @@ def verify_inclusion(
 
 
 PROOF = "proof.json"
+TIMELINE, PICTURES = "timeline.json", "findings"
 
 
 @dataclass(frozen=True)
@@ -1567,6 +1568,8 @@ class BundleReport:
     made: int | None
     """UTC microseconds, by the clock of who made it."""
     files: int
+    pictures: int
+    """Pictures of findings, each the one whose hash the timeline has."""
     proofs: list[Proof]
     verdicts: list[Verdict]
 
@@ -1592,6 +1595,12 @@ def verify_bundle(directory: Path, trust: Trust, roots: Sequence[Certificate] = 
         problems += verify_session(verdicts).problems
     if manifest and any(verdict.session != manifest["session"] for verdict in verdicts):
         problems.append("a part is of another session than the manifest")
+    pictures = 0
+    if (directory / TIMELINE).exists():
+        try:
+            pictures = _check_timeline(directory)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"{TIMELINE}: {error}")
     proofs: list[Proof] = []
     if (directory / PROOF).exists():
         try:
@@ -1608,6 +1617,7 @@ def verify_bundle(directory: Path, trust: Trust, roots: Sequence[Certificate] = 
         session=manifest.get("session"),
         made=manifest.get("made"),
         files=len(manifest.get("files", ())),
+        pictures=pictures,
         proofs=proofs,
         verdicts=verdicts,
     )
@@ -1659,6 +1669,37 @@ def _differing(directory: Path, files: Mapping[str, str]) -> Iterator[str]:
     }
     for name in sorted(there - files.keys() - {MANIFEST}):
         yield f"{name} was added"
+
+
+def _check_timeline(directory: Path) -> int:
+    """How many pictures of findings there are; `ValueError` unless the timeline is one whole chain
+    of hashes and each picture is the one that an entry of it names.
+
+    A row's `hash` is the SHA-256 of the row without it, in canonical JSON; `previous` is the hash
+    of the row before.
+    """
+    said = json.loads(_small(directory / TIMELINE))
+    previous = "0" * 64
+    known: dict[str, str] = {}
+    for number, row in enumerate(said["rows"], 1):
+        body = {key: value for key, value in row.items() if key != "hash"}
+        digest = sha256(canonical(body)).hexdigest()
+        if (row["seq"], row["previous"], row["hash"]) != (number, previous, digest):
+            raise ValueError(f"row {number} is not what was written")
+        previous = digest
+        if row["kind"] == "finding":
+            data = json.loads(row["data"])
+            for name, said_of in data["pictures"].items():
+                known[f"{PICTURES}/{data['finding']}/{name}.jpg"] = said_of["sha256"]
+    found = 0
+    for path in sorted((directory / PICTURES).rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            continue
+        name = path.relative_to(directory).as_posix()
+        if known.get(name) != sha256(_small(path)).hexdigest():
+            raise ValueError(f"{name} is not the picture of a finding in it")
+        found += 1
+    return found
 
 
 def _proofs(
@@ -1828,6 +1869,8 @@ def _bundle_lines(bundle: BundleReport) -> Iterator[str]:
     if bundle.ok and bundle.made is not None:
         said = f"ok ({bundle.files} files as signed {utc(bundle.made)})"
         yield f"bundle {bundle.path}: {said}"
+        if bundle.pictures:
+            yield f"bundle {bundle.path}: {bundle.pictures} pictures as its timeline has them"
     for problem in bundle.problems:
         yield f"bundle {bundle.path}: not ok: {problem}"
 

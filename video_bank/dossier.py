@@ -4,7 +4,9 @@ Words come from the pages' own locales.  Nothing is decided here, and nothing le
 bundle has elsewhere in full (the timeline's data, the recording).
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from statistics import median_low
@@ -13,9 +15,13 @@ from typing import Any, Protocol
 from sqlalchemy import RowMapping, select
 
 from recordings.bundle import EntryReport, FindingReport, PartReport, Report, Words, media_time
+from recordings.verify_recording import PICTURES
 from video_bank.archive import Archive
+from video_bank.attendance import Presence
+from video_bank.blobs import BlobDamaged, BlobMissing
 from video_bank.businesses import Businesses
 from video_bank.customers import Customers
+from video_bank.errors import NotFound
 from video_bank.evidence import Entry, Timeline, verify
 from video_bank.findings import Findings
 from video_bank.pages import Pages
@@ -23,6 +29,10 @@ from video_bank.sessions import Sessions
 from video_bank.storage import Database, now_us
 from video_bank.storage import tables as t
 
+log = logging.getLogger(__name__)
+
+JOINED: Presence = "joined"
+PICTURE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 HASHED = (
     "hash is the SHA-256 of the row without `hash`, as JSON in UTF-8 with sorted keys and no"
     " blanks; `data` in it is a text. previous is the hash of the row before."
@@ -49,6 +59,8 @@ class Video:
     unreadable: int
     picture: str
     sound: str
+    whispers: bool
+    """Is there a supervisor's voice, whose whispers were left out?"""
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,8 @@ class Case:
     """What stands under each stream in the video, by its label."""
     walls: Mapping[int, int]
     """Wall clock at media time 0 (µs), by the number of the part."""
+    open_us: Mapping[int, Sequence[tuple[int, int]]]
+    """When a supervisor spoke to everybody: media times (µs), by the number of the part."""
 
 
 class Proofs(Protocol):
@@ -128,12 +142,35 @@ class Dossier:
             for number in ("", *(f" {n}" for n in range(2, 10)))
         }
         names = {label: self._under(label, people) for label in labels}
-        return Case(row, parts, people, entries, names, _walls(parts, entries))
+        walls, spans = _walls(parts, entries), _open(parts, entries)
+        return Case(row, parts, people, entries, names, walls, spans)
+
+    async def pictures(self, session: str) -> AsyncIterator[tuple[str, bytes]]:
+        """What the checks judged: (path in the bundle, JPEG), one after the other.
+
+        What is not there any more is left out; its hash stays in the timeline.
+        """
+        for finding in await self._findings.of(session):
+            for each in finding["pictures"]:
+                name = str(each["name"])
+                if not PICTURE_NAME.fullmatch(name):
+                    continue
+                try:
+                    jpeg = await self._findings.picture(session, finding["id"], name)
+                except (NotFound, BlobMissing, BlobDamaged, OSError):
+                    log.warning("x picture %s of finding %s is not there", name, finding["id"])
+                    continue
+                yield f"{PICTURES}/{finding['id']}/{name}.jpg", jpeg
 
     async def report(
-        self, case: Case, video: Video, asked: RowMapping, offset_min: int
+        self,
+        case: Case,
+        video: Video,
+        asked: RowMapping,
+        offset_min: int,
+        pictures: Sequence[str] = (),
     ) -> tuple[Report, dict[str, Any]]:
-        """The report, and the files of JSON that go with it."""
+        """The report, and the files of JSON that go with it; ``pictures``: those that are there."""
         session = case.row["id"]
         seal = await self._archive.verify(session)
         proofs = await self._proofs.at_once(session)
@@ -160,7 +197,7 @@ class Dossier:
                 self._part(part, found, _proof_of(part["id"], proofs), offset_min)
                 for part, found in zip(case.parts, seal["parts"], strict=True)
             ],
-            findings=[self._finding(each, case.parts) for each in findings],
+            findings=[self._finding(each, case.parts, pictures) for each in findings],
             timeline=[self._entry(each, names) for each in case.entries],
             video=_about(video),
             trusted=self._archive.signer.key_id,
@@ -274,7 +311,9 @@ class Dossier:
             stamped=stamped,
         )
 
-    def _finding(self, one: Mapping[str, Any], parts: Sequence[RowMapping]) -> FindingReport:
+    def _finding(
+        self, one: Mapping[str, Any], parts: Sequence[RowMapping], pictures: Sequence[str]
+    ) -> FindingReport:
         score = "" if one["score"] is None else f"{one['score']:.2f}"
         if score and one["threshold"] is not None:
             score += f" / {one['threshold']:.2f}"
@@ -291,6 +330,7 @@ class Dossier:
             at_us=at_us,
             part=before[-1] if before and at_us is not None else None,
             values=self._values(one["values"], one["corrections"]),
+            pictures=[path for path in pictures if path.startswith(f"{PICTURES}/{one['id']}/")],
         )
 
     def _values(
@@ -357,6 +397,31 @@ def _walls(parts: Sequence[RowMapping], entries: Sequence[Entry]) -> dict[int, i
     return {number: median_low(zeros) for number, zeros in found.items()}
 
 
+def _open(
+    parts: Sequence[RowMapping], entries: Sequence[Entry]
+) -> dict[int, list[tuple[int, int]]]:
+    """When a supervisor had joined the call, by what the timeline says; else they whispered."""
+    numbers = [part["number"] for part in parts]
+    spans: dict[int, list[tuple[int, int]]] = {number: [] for number in numbers}
+    since: int | None = None
+    for number, part in zip(numbers, parts, strict=True):
+        since = None if since is None else 0  # joined since a part before
+        later = [other["started_at"] for other in parts if other["number"] > number]
+        until = min(later, default=1 << 62)
+        for entry in entries:
+            if entry.kind != "supervised" or not part["started_at"] <= entry.at < until:
+                continue
+            at_us, joined = entry.media_time_us or 0, entry.body.get("mode") == JOINED
+            if joined and since is None:
+                since = at_us
+            elif not joined and since is not None:
+                spans[number].append((since, at_us))
+                since = None
+        if since is not None:
+            spans[number].append((since, 1 << 62))
+    return spans
+
+
 def _proof_of(part: str, proofs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return next((each for each in proofs if each["part_id"] == part), {})
 
@@ -369,6 +434,9 @@ def _about(video: Video) -> Words:
         f"{video.file}: everybody side by side, sound mixed, a clock on every frame"
         f" ({video.picture}, {video.sound})."
     )
+    if video.whispers:
+        zh += "督导对工作人员的耳语不在混音内，封存的原件中保留。"
+        en += " What a supervisor whispered to staff is not in the sound; the originals have it."
     if not video.chinese:
         zh += "服务器没有中文字体，画面下方只写拉丁字母。"
         en += " The server has no Chinese font: captions are in Latin letters only."

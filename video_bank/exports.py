@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -24,7 +24,7 @@ from recordings import bundle
 from recordings.errors import Damaged, KeyUnavailable
 from recordings.rendering import NotRendered, rendered
 from video_bank.archive import Archive
-from video_bank.dossier import Dossier, Video
+from video_bank.dossier import Case, Dossier, Video
 from video_bank.errors import Conflict, NotFound, TooMany, UserError
 from video_bank.evidence import AUDIT, Timeline
 from video_bank.storage import Database, new_id, now_us
@@ -264,9 +264,13 @@ class Exports:
         except FileNotFoundError:
             raise Failed("part_missing") from None
         case = await self._dossier.of(session)
-        video = await self._film(parts, directory, case.names, case.walls)
+        video = await self._film(parts, directory, case)
         self._progress = 0.9
-        report, extras = await self._dossier.report(case, video, row, local_offset_min())
+        pictures = []
+        async for path, jpeg in self._dossier.pictures(session):
+            await self._beside(partial(bundle.put, directory / path, jpeg))
+            pictures.append(path)
+        report, extras = await self._dossier.report(case, video, row, local_offset_min(), pictures)
         for name, value in extras.items():
             bundle.write_json(directory / name, value)
         trust = await asyncio.to_thread(self._archive.trust_path.read_bytes)
@@ -305,8 +309,7 @@ class Exports:
         self,
         parts: Sequence[RowMapping],
         directory: Path,
-        names: Mapping[str, str],
-        walls: Mapping[int, int],
+        case: Case,
     ) -> Video:
         """Rendered by a process of its own, which gets the keys by its input alone."""
         listed = []
@@ -317,13 +320,18 @@ class Exports:
                 raise Failed("erased") from None
             path = directory / "parts" / f"{part['number']:03d}.vbr"
             listed.append(
-                {"path": str(path), "dek": dek.hex(), "wall_us": walls.get(part["number"])}
+                {
+                    "path": str(path),
+                    "dek": dek.hex(),
+                    "wall_us": case.walls.get(part["number"]),
+                    "open_us": case.open_us.get(part["number"], []),
+                }
             )
         job = {
             "parts": listed,
             "out": str(directory / "video"),
             "session": directory.name.removeprefix("session-"),
-            "names": dict(names),
+            "names": dict(case.names),
             "offset_min": local_offset_min(),
             "format": self._format,
         }
@@ -331,11 +339,12 @@ class Exports:
             done = await rendered(job, lambda done: self._advance(0.1 + 0.8 * done))
         except NotRendered as error:
             if str(error).startswith("no part has a stream"):
-                return Video(None, True, 0, "", "")
+                return Video(None, True, 0, "", "", False)
             log.error("x renderer: %s", error)
             raise Failed("renderer_hangs" if str(error) == "hangs" else "renderer") from None
         chinese, unreadable = done["chinese"], done["unreadable"]
-        return Video(done["file"], chinese, unreadable, done["video"], done["audio"])
+        codecs = done["video"], done["audio"]
+        return Video(done["file"], chinese, unreadable, *codecs, done["whispers"])
 
     async def _keep(self, made: str, session: str, out: Path, size: int, sha256: str) -> None:
         """Done, unless the session was erased or the export stopped in the meantime."""
@@ -434,4 +443,3 @@ def _erase(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 import json
 import resource
@@ -124,6 +125,21 @@ def test_both_sides_in_step(duet: Path, tmp_path: Path, format: Format) -> None:
         assert opened.duration is not None
         assert abs(opened.duration / 1e6 - 4.04) <= 0.1
         assert opened.streams.video[0].average_rate == FPS
+
+
+def test_a_whisper_is_not_in_the_sound(tmp_path: Path) -> None:
+    """A supervisor's beeps at 0.6, 1.6 and 2.6 s; only the second was meant for everybody."""
+    path = tmp_path / "001.vbr"
+    spoken = {"customer": take(3.5, 0.2), "supervisor": take(3.5, 0.6, 1.6, 2.6)}
+    record(path, spoken)
+    reader = footage(path)
+    for open_us, heard in (((), [0.2]), ([(1_200_000, 2_200_000)], [0.2, 1.6])):
+        done = render(
+            [dataclasses.replace(reader, open_us=open_us)],
+            tmp_path / "film", session="S-1", names={}, width=WIDTH, height=HEIGHT,
+        )  # fmt: skip
+        assert done.whispers
+        assert beeps(tmp_path / done.file) == pytest.approx(heard, abs=0.08)
 
 
 def test_who_is_not_there_has_no_picture(duet: Path, tmp_path: Path) -> None:

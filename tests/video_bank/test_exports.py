@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import av
@@ -18,8 +19,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, select, update
 
-from kyc.check import Finding, Verdict
+from kyc.check import Finding, Picture, Verdict
 from recordings.timestamp import TestAuthority
+from recordings.verify_recording import SUITES, compact, manifest_text
 from tests.recordings.takes import take
 from video_bank.accounts import Accounts, Login
 from video_bank.archive import Archive
@@ -28,7 +30,7 @@ from video_bank.blobs import LocalBlobs
 from video_bank.businesses import Businesses, load_consents
 from video_bank.config import Config
 from video_bank.customers import Customers
-from video_bank.dossier import Dossier
+from video_bank.dossier import Dossier, _open
 from video_bank.errors import Conflict, NotFound, TooMany
 from video_bank.evidence import AUDIT, Entry, Timeline, verify
 from video_bank.exports import WAITING, Exports
@@ -48,6 +50,7 @@ from video_bank.views.guard import errors, identify, permitted
 
 from .conftest import PASSWORD
 
+JPEG = b"\xff\xd8 a picture \xff\xd9"
 REASON = "法院调取 2026-118"
 
 
@@ -133,7 +136,10 @@ class Office:
             for p in take(1.0, 0.5, start_us=start_us):
                 recorder.frame(number, p.kind, p.time_us, p.data, p.keyframe)
         recorder.event(800_000, {"kind": "accepted", "actor": "server", "data": {}})
-        finding = Finding("liveness", Verdict.PASSED, "passed", media_time_us=900_000)
+        pictures = [Picture("frame", JPEG, 850_000), Picture("gone", JPEG + b"2", 860_000)]
+        finding = Finding(
+            "liveness", Verdict.PASSED, "passed", media_time_us=900_000, pictures=pictures
+        )
         await self.findings.record(session, finding, "0" * 64)
         await self.sessions.end(session, f"staff:{teller}", "teller_ended")
         sealed = await self.archive.finish(session, recorder)
@@ -152,6 +158,8 @@ async def office(
 ) -> Office:
     made = Office(config, database, secrets, customers)
     await made.talk()
+    (gone,) = [each for each in (config.data / "blobs").rglob("*gone*")]
+    gone.unlink()
     return made
 
 
@@ -247,8 +255,10 @@ async def test_a_bundle_that_anybody_can_verify(
     names = {
         each.relative_to(directory).as_posix() for each in directory.rglob("*") if each.is_file()
     }
+    picture = next(name for name in names if name.startswith("findings/"))
+    assert (directory / picture).read_bytes() == JPEG
     assert names == {
-        "certificates/authorities.pem", "parts/001.vbr", "timeline.json", "proof.json",
+        picture, "certificates/authorities.pem", "parts/001.vbr", "timeline.json", "proof.json",
         "trust.pem", "video.mp4", "report.html", "verify_recording.py", "MANIFEST.json",
     }  # fmt: skip
     signed = json.loads((directory / "MANIFEST.json").read_text())
@@ -260,6 +270,7 @@ async def test_a_bundle_that_anybody_can_verify(
     code, said = await asyncio.to_thread(verified, directory)
     assert code == 0 and "test authority, not evidence" in said, said
     assert "not checked up to a root" not in said
+    assert "1 pictures as its timeline has them" in said
 
     timeline = json.loads((directory / "timeline.json").read_text())
     assert timeline["whole"] and verify([Entry(**row) for row in timeline["rows"]]) is None
@@ -278,6 +289,18 @@ async def test_a_bundle_that_anybody_can_verify(
     assert "<script" not in report and "http://" not in report and "https://" not in report
     with av.open(str(directory / "video.mp4")) as film:
         assert film.duration is not None and abs(film.duration / 1e6 - 1.4) < 0.1
+
+    assert f'src="{picture}"' in report
+
+    # Another picture in its place, under a manifest that the bank itself signs anew.
+    (directory / picture).write_bytes(JPEG + b"2")
+    files[picture] = hashlib.sha256(JPEG + b"2").hexdigest()
+    manifest = compact(json.loads(signed["manifest"]) | {"files": files})
+    signature = office.archive.signer.sign(manifest_text(SUITES[1], manifest)).hex()
+    forged = signed | {"manifest": manifest.decode(), "signature": signature}
+    (directory / "MANIFEST.json").write_bytes(compact(forged))
+    code, said = await asyncio.to_thread(verified, directory)
+    assert code == 1 and f"{picture} is not the picture of a finding" in said, said
 
     part = directory / "parts" / "001.vbr"
     data = bytearray(part.read_bytes())
@@ -487,3 +510,18 @@ async def test_over_http(
     assert (await call("DELETE", mine))[0] == 200 and not path.exists()
     assert (await call("GET", f"{mine}/file"))[0] == 404
     assert (await call("GET", mine))[1]["until"] is None
+
+
+def test_when_a_supervisor_spoke_to_everybody() -> None:
+    """By the timeline, also over a change of parts; a whisper before and after is none of it."""
+
+    def said(at: int, media_us: int, mode: str) -> Any:
+        body = {"mode": mode}
+        return SimpleNamespace(at=at, media_time_us=media_us, kind="supervised", body=body)
+
+    parts: Any = [{"number": 1, "started_at": 100}, {"number": 2, "started_at": 200}]
+    entries = [
+        said(110, 10, "whispering"), said(120, 20, "joined"), said(130, 30, "whispering"),
+        said(140, 40, "joined"), said(210, 50, "listening"),
+    ]  # fmt: skip
+    assert _open(parts, entries) == {1: [(20, 30), (40, 1 << 62)], 2: [(0, 50)]}
