@@ -1,8 +1,8 @@
 """Is the same person before the camera throughout the session?
 
 Looks at a picture now and then, at most one a second. It never ends by itself: each picture is
-answered with a hint, and :meth:`Continuity.expire` sums up. Another face is reported at the second
-picture that shows it, so that one bad picture raises no alarm.
+answered with a hint, and :meth:`Continuity.expire` sums up. Another face is reported at the
+second picture that shows it, or at the fourth when it is doubtful: one bad picture raises no alarm.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from kyc.face import Embedding, Face, FaceEncoder, FaceFinder, fuse, likeness, p
 from kyc.image import Bgr, Frame, brightness, corners, crop, jpeg, relative, sharpness
 
 SAME = 0.28  # quick likeness to the reference from which it is the same person
-OTHER = 0.22  # and below which a good look is somebody else; between the two nothing is said
-AGAIN = 2  # looks in a row that must say "somebody else"
+OTHER = 0.22  # and below which a good look is somebody else; between the two it is doubtful
+AGAIN = 2  # looks that must say "somebody else", since the last that was the same face
+DOUBTFUL = 4  # or so many looks none of which was the same face
 FIRST_LOOKS = 3  # looks that make the reference when none is given
 GONE_US = 4_000_000  # nobody for so long counts as having left
 YAW = 0.35  # nose off the middle, in eye distances, up to which a likeness means something
@@ -47,7 +48,7 @@ class Continuity:
         self._reference = reference
         self._first: list[Embedding] = []
         self._strange: list[tuple[int, float]] = []
-        "Time and likeness of the looks in a row that were somebody else's."
+        "Time and likeness of the looks since the last that was the same face."
         self._empty_us: int | None = None
         self._open: Change | None = None
         self._changes: list[Change] = []
@@ -86,7 +87,7 @@ class Continuity:
             verdict=verdict,
             reason=reason,
             score=None if self._lowest is None else round(self._lowest, 4),
-            threshold=OTHER,
+            threshold=SAME,
             values={
                 "changes": [
                     {
@@ -121,14 +122,13 @@ class Continuity:
             self._strange.clear()
             self._close(frame.media_time_us, "other_face")
             return "same_face"
-        if alike >= OTHER:
-            return self._standing("low_quality")
         self._strange.append((frame.media_time_us, alike))
         return self._stranger(frame, face)
 
     def _stranger(self, frame: Frame, face: Face) -> str:
-        if len(self._strange) < AGAIN:
-            return "low_quality"
+        clear = sum(alike < OTHER for _, alike in self._strange)
+        if clear < AGAIN and len(self._strange) < DOUBTFUL:
+            return self._standing("low_quality")
         lowest = round(min(alike for _, alike in self._strange), 4)
         if self._open is None or self._open.kind != "other_face":
             self._strangers += 1

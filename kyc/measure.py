@@ -52,52 +52,58 @@ def rates(
     missed = np.array([(scores[same] < level).mean() for level in levels])
     taken = np.array([(scores[~same] >= level).mean() for level in levels])
     equal = int(np.argmin(np.abs(missed - taken)))
-    others, people = _impostors(described)
-    low, high = _interval(others, people, threshold)
+    others = Impostors(described)
+    low, high = others.interval(threshold)
     return {
         "n": len(pairs),
         "accuracy": round(accuracy, 4),
         "tar_at_far": {
-            str(far): round(float((scores[same] >= _level(others, far)).mean()), 4) for far in FARS
+            str(far): round(float((scores[same] >= others.level(far)).mean()), 4) for far in FARS
         },
         "eer": round(float((missed[equal] + taken[equal]) / 2), 4),
         "threshold": threshold,
-        "impostor_pairs": int((~np.isnan(others)).sum() // 2),
-        "fmr": float(f"{_fmr(others, threshold):.3g}"),
+        "impostor_pairs": others.count,
+        "fmr": float(f"{others.rate(threshold):.3g}"),
         "fmr_95": [float(f"{low:.3g}"), float(f"{high:.3g}")],
         "fnmr": round(float((scores[same] < threshold).mean()), 4),
     }
 
 
-def _impostors(described: Mapping[str, Embedding]) -> tuple[Any, Any]:
-    """Scores of all pictures against all, NaN where the person is the same; and who is on each."""
-    names = list(described)
-    people = np.unique([name.rsplit("_", 1)[0] for name in names], return_inverse=True)[1]
-    matrix = np.stack([described[name] for name in names])
-    scores = (matrix @ matrix.T).astype(np.float32)
-    scores[people[:, None] == people[None, :]] = np.nan
-    return scores, people
+class Impostors:
+    """All pictures against all others of different people: what a low false match rate needs."""
 
+    def __init__(self, described: Mapping[str, Embedding]) -> None:
+        names = list(described)
+        who = [name.rsplit("_", 1)[0] for name in names]
+        self._people = np.unique(who, return_inverse=True)[1]
+        matrix = np.stack([described[name] for name in names])
+        self._scores = (matrix @ matrix.T).astype(np.float32)
+        self._other = self._people[:, None] != self._people[None, :]
+        self._sorted = np.sort(self._scores[np.triu(self._other)])
 
-def _level(others: Any, far: float) -> float:
-    return float(np.nanquantile(others, 1 - far))
+    @property
+    def count(self) -> int:
+        """How many pairs."""
+        return len(self._sorted)
 
+    def level(self, far: float) -> float:
+        """The score that a share ``far`` of them reaches."""
+        return float(np.quantile(self._sorted, 1 - far))
 
-def _fmr(others: Any, threshold: float) -> float:
-    return float((others >= threshold).sum() / (~np.isnan(others)).sum())
+    def rate(self, threshold: float) -> float:
+        """FMR, 0..1."""
+        return float((self._sorted >= threshold).mean())
 
-
-def _interval(others: Any, people: Any, threshold: float) -> tuple[float, float]:
-    """95 % interval of the FMR, people drawn with replacement (pairs are not independent)."""
-    chance = np.random.default_rng(0)
-    count = int(people.max()) + 1
-    hits = np.zeros((count, count))
-    tried = np.zeros((count, count))
-    for row, person in enumerate(people):
-        np.add.at(hits[person], people, others[row] >= threshold)
-        np.add.at(tried[person], people, ~np.isnan(others[row]))
-    drawn = []
-    for _ in range(RESAMPLES):
-        weight = np.bincount(chance.integers(0, count, count), minlength=count).astype(float)
-        drawn.append(float(weight @ hits @ weight / (weight @ tried @ weight)))
-    return float(np.percentile(drawn, 2.5)), float(np.percentile(drawn, 97.5))
+    def interval(self, threshold: float) -> tuple[float, float]:
+        """95 % interval of the FMR, people drawn with replacement (pairs are not independent)."""
+        chance = np.random.default_rng(0)
+        count = int(self._people.max()) + 1
+        member = np.zeros((count, len(self._people)), np.float32)
+        member[self._people, np.arange(len(self._people))] = 1
+        hits = member @ ((self._scores >= threshold) & self._other).astype(np.float32) @ member.T
+        tried = member @ self._other.astype(np.float32) @ member.T
+        drawn = []
+        for _ in range(RESAMPLES):
+            weight = np.bincount(chance.integers(0, count, count), minlength=count)
+            drawn.append(float(weight @ hits @ weight / (weight @ tried @ weight)))
+        return float(np.percentile(drawn, 2.5)), float(np.percentile(drawn, 97.5))

@@ -13,7 +13,7 @@ from kyc.face import align
 from kyc.image import Bgr, Points, gray
 
 DARK_EYES = 0.38  # bright part of the brighter eye's surroundings, of the cheeks' brightness
-FLAT_MOUTH = 0.08  # depth of the darkest line across the mouth, of its surroundings' brightness
+FLAT_MOUTH = 0.045  # depth of the darkest line across the mouth, of its surroundings' brightness
 _EYES = (np.s_[46:58, 27:49], np.s_[46:58, 63:85])  # in the aligned face of 112 × 112
 _CHEEKS = (np.s_[66:78, 28:42], np.s_[66:78, 70:84])
 _MOUTH = np.s_[84:102, 44:68]
@@ -27,9 +27,10 @@ def eyes(aligned: Bgr) -> float:
 
 
 def mouth(aligned: Bgr) -> float:
-    """How much darker the darkest line across the mouth is; about 0.35 uncovered, 0.05 covered."""
+    """How much darker the darkest line across the mouth is; about 0.28 uncovered, 0.03 covered."""
     part = gray(aligned)[_MOUTH].astype(np.float32)
-    lines = part.mean(axis=1)
+    # Three rows together: lips are thicker than a fold of cloth.
+    lines = np.convolve(part.mean(axis=1), np.full(3, 1 / 3), "valid")
     return float(np.median(lines) - lines.min()) / (float(np.median(part)) + 5)
 
 

@@ -59,6 +59,16 @@ def test_match_tells_one_person_from_two(
     assert report["verdict"] == "failed" and report["score"] < report["threshold"]
 
 
+def test_match_takes_a_card_and_a_clip(
+    instruments: Instruments, test_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = str(test_data / "id_cards" / "d18_front_frame.jpg")
+    for clip, status in (("d18", 0), ("d20", 1)):
+        arguments = ["match", card, str(test_data / "videos" / f"{clip}.mp4"), "--json"]
+        assert command.main(arguments) == status
+        assert json.loads(capsys.readouterr().out)["verdict"] == ("passed", "failed")[status]
+
+
 def test_match_measures_a_list_of_pairs(
     instruments: Instruments,
     test_data: Path,
@@ -81,6 +91,8 @@ def test_match_measures_a_list_of_pairs(
     [
         ["match", "one.jpg"],
         ["match", "--pairs", "pairs.csv"],
+        ["match", "--pairs", __file__, "--dir", "."],
+        ["report", "--data", "no-such-folder", "--only", "faces"],
         ["id-card", "no-such-file.jpg"],
         ["id-card", __file__],
     ],

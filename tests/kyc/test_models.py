@@ -67,6 +67,47 @@ def test_an_operators_own_file_is_used_and_verified(models_dir: Path, tmp_path: 
         prepare(directory)
 
 
+def test_a_licensed_pack_takes_the_place_of_both_networks(
+    models_dir: Path, tmp_path: Path
+) -> None:
+    from kyc.face import FaceEncoder
+    from kyc.fused import FusedEncoder
+
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    shutil.copyfile(models_dir / "face_embedding.onnx", pack / "recognition.onnx")
+    shutil.copyfile(models_dir / "face_detection.onnx", pack / "detection.onnx")
+    directory = tmp_path / "models"
+    directory.mkdir()
+
+    def configure(sha256: str, threshold: str) -> None:
+        table = f'[face_embedding]\npath = "{pack}"\nsha256 = "{sha256}"\nlicence = "licensed"\n'
+        (directory / "models.toml").write_text(table + threshold, "utf-8")
+
+    configure(models._sha256(pack / "recognition.onnx"), "threshold = 0.5\n")
+    prepared = prepare(directory)
+    assert prepared.paths["face_embedding"] == pack / "recognition.onnx"
+    quick = FaceEncoder(prepared)
+    full = FusedEncoder(prepared, quick)
+    assert (quick.threshold, full.threshold) == (0.5, 0.5)
+    assert full.models.keys() == {"face_detection", "face_embedding"}
+    configure(models._sha256(pack / "recognition.onnx"), "")
+    with pytest.raises(ModelRefused, match="threshold"):
+        FaceEncoder(prepare(directory))
+    configure(models._sha256(pack / "detection.onnx"), "threshold = 0.5\n")
+    with pytest.raises(ModelRefused, match="no face description network"):
+        FaceEncoder(prepare(directory))
+    configure("0" * 64, "threshold = 0.5\n")
+    with pytest.raises(ModelRefused, match="no file in"):
+        prepare(directory)
+
+
+def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models.toml").write_text('[face_embedding]\nfolder = "x"\n', "utf-8")
+    with pytest.raises(ModelRefused, match="folder"):
+        manifest(tmp_path)
+
+
 def test_a_threshold_is_not_inherited_by_another_model(tmp_path: Path) -> None:
     (tmp_path / "models.toml").write_text('[face_embedding]\npath = "x"\nsha256 = "y"\n', "utf-8")
     assert manifest(tmp_path)["face_embedding"].threshold is None
