@@ -2,6 +2,7 @@
 // face or card is shown.
 
 import { Call } from "../../lib/call.js"
+import { CameraReport } from "../../lib/camera_report.js"
 import { el, fill, icon, make } from "../../lib/html.js"
 import { clock, t } from "../../lib/i18n.js"
 import { chime } from "../../lib/media.js"
@@ -26,6 +27,8 @@ const DONE = [60, 40, 90] // ms of vibration: a check has passed
 export class CallStep extends Step {
   /** @type {Call} */
   #call = /** @type {any} */ (null)
+  /** @type {CameraReport} */
+  #camera = /** @type {any} */ (null)
   #own = make(OwnPicture)
   #instruction = make(Instruction)
   #chat = make(ChatSheet, { hidden: true })
@@ -55,6 +58,12 @@ export class CallStep extends Step {
       media: devices.stream,
     })
     this.#call = call
+    this.#camera = new CameraReport({
+      socket: visit.socket,
+      session: visit.session?.id ?? "",
+      track: () => devices.track("video"),
+      cameras: () => devices.cameras(),
+    })
     until(
       signal,
       call.on(
@@ -63,6 +72,7 @@ export class CallStep extends Step {
       ),
       call.on("people", () => this.#showPeople()),
       call.on("condition", () => this.#conditionChanged()),
+      call.on("joined", () => this.#camera.changed()),
       call.on("silence", ({ participant }) => this.#hush(participant, true)),
       call.on("resumed", ({ participant }) => this.#hush(participant, false)),
       call.on("quality", (quality) => this.#rate(quality)),
@@ -80,6 +90,7 @@ export class CallStep extends Step {
 
   disconnect() {
     this.#sharing.stop()
+    this.#camera.close()
     this.#call.leave()
   }
 
@@ -299,6 +310,7 @@ export class CallStep extends Step {
   /** @param {"audio"|"video"} kind */
   #deviceChanged(kind) {
     this.#call.replaceTrack(kind, this.devices.track(kind))
+    if (kind === "video") this.#camera.changed()
     this.#showOwn()
     this.#showControls()
     this.#showBanners()
