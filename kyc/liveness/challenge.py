@@ -9,6 +9,9 @@ Pure and synchronous: observations with their time go in, steps come out, no clo
    when two mistakes were forgiven, 7 % when one was, 1 % when none is.
 4. Each prompt has its deadline. The same face must stay in the picture, alone, throughout.
 
+Coming closer is more than growing: a head's perspective gets stronger, a picture that is held
+closer or zoomed keeps its proportions (``approach.py`` measures it) and misses the prompt.
+
 A turn has to reach far: a photograph turned before the camera keeps the cheeks in proportion to
 the nose and stays below (measured in ``README.md``). Blinking and opening the mouth are things
 people do in any recording, so a draw of prompts always holds a turn (:func:`draw`).
@@ -23,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-PROMPTS = ("blink", "mouth", "left", "right", "nod")
+PROMPTS = ("blink", "mouth", "left", "right", "nod", "closer")
 
 STEADY_S = 1.0  # neutral is measured over this long
 AGAIN_S = 0.4  # and has to be returned to for this long before the next prompt
@@ -43,6 +46,9 @@ OPEN = 0.2  # a mouth this far open is not at rest
 CROOKED = 0.35  # nor is a head turned this far
 CLOSED = 0.55  # of the open eye's own opening
 BLINK_S = 2.5  # eyes closed for longer are not a blink
+GREW = 1.4  # times as large as at rest: half a metre becomes 36 cm
+PERSPECTIVE = 0.07  # by which nearness then grows at least; a picture's does not grow at all
+CLOSER_SAMPLES = 2  # pictures that have to show it
 
 
 class Draw(Protocol):
@@ -54,7 +60,8 @@ class Draw(Protocol):
 
 
 def draw(count: int = 4, source: Draw | None = None) -> list[str]:
-    """Prompts nobody can foresee: at least one turn and one nod or second turn, none in a row.
+    """Prompts nobody can foresee: at least one turn and one nod or second turn, none in a row,
+    coming closer at most once.
 
     ``count`` is at least 3. The default source is the system's.
     """
@@ -63,6 +70,8 @@ def draw(count: int = 4, source: Draw | None = None) -> list[str]:
     chance = source or random.SystemRandom()
     prompts = [chance.choice(("left", "right")), chance.choice(("left", "right", "nod"))]
     prompts += [chance.choice(PROMPTS) for _ in range(count - 2)]
+    for place in [i for i, prompt in enumerate(prompts) if prompt == "closer"][1:]:
+        prompts[place] = chance.choice(PROMPTS[:-1])
     while True:
         chance.shuffle(prompts)
         if all(a != b for a, b in zip(prompts, prompts[1:], strict=False)):
@@ -84,6 +93,8 @@ class Measures(Protocol):
     def yaw(self) -> float: ...
     @property
     def pitch(self) -> float: ...
+    @property
+    def size(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,8 @@ class Observation:
     pose: Measures | None = None
     same: bool | None = None
     "Whether it is the face of the beginning; None when not compared on this picture."
+    approach: float | None = None
+    "How much stronger the perspective is than at rest; None when not measured on this picture."
 
 
 @dataclass
@@ -115,7 +128,8 @@ class Step:
     deadline_s: float | None = None
     progress: float = 0.0
     ended: str | None = None
-    "all_prompts_followed, prompt_missed, face_changed, no_face, several_faces or no_neutral."
+    """all_prompts_followed, prompt_missed, flat_approach, face_changed, no_face, several_faces or
+    no_neutral."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,7 @@ class Neutral:
     mouth: float
     yaw: float
     pitch: float
+    size: float
 
     @classmethod
     def of(cls, poses: Sequence[Measures]) -> Neutral:
@@ -136,7 +151,12 @@ class Neutral:
             mouth=statistics.median(pose.mouth for pose in poses),
             yaw=statistics.median(pose.yaw for pose in poses),
             pitch=statistics.median(pose.pitch for pose in poses),
+            size=statistics.median(pose.size for pose in poses),
         )
+
+    def grown(self, pose: Measures) -> bool:
+        """Whether the face is as near as it is asked to come, and looks ahead."""
+        return pose.size > GREW * self.size and abs(pose.yaw - self.yaw) < TURN / 2
 
     def closed(self, pose: Measures) -> bool:
         return pose.eyes < CLOSED * self.eyes
@@ -160,7 +180,17 @@ class Neutral:
             return None  # a turn back from a crooked start is neither
         if pose.pitch - self.pitch > NOD:
             return "nod"
-        return "mouth" if pose.mouth - self.mouth > MOUTH else None
+        if pose.mouth - self.mouth > MOUTH:
+            return "mouth"
+        return "closer" if self.grown(pose) else None
+
+
+def unusable(prompts: Sequence[str], prompt_s: float) -> str | None:
+    """What is wrong with a list of prompts and the time for each; None when nothing is."""
+    # No prompts would be followed by everybody.
+    if not prompts or any(prompt not in PROMPTS for prompt in prompts):
+        return "prompts must be some of " + ", ".join(PROMPTS)
+    return None if 0 < prompt_s < float("inf") else "a prompt needs time"
 
 
 @dataclass
@@ -174,11 +204,8 @@ class Challenge:
     strays: int = 0
 
     def __post_init__(self) -> None:
-        # No prompts would be followed by everybody.
-        if not self.prompts or any(prompt not in PROMPTS for prompt in self.prompts):
-            raise ValueError("prompts must be some of " + ", ".join(PROMPTS))
-        if self.prompt_s <= 0:
-            raise ValueError("a prompt needs time")
+        if trouble := unusable(self.prompts, self.prompt_s):
+            raise ValueError(trouble)
         self._recent: deque[tuple[int, Measures]] = deque(maxlen=256)
         self._last_us: int | None = None
         self._absent_since: int | None = None
@@ -187,6 +214,8 @@ class Challenge:
         self._began: int | None = None
         self._stray_began: int | None = None
         self._others = 0
+        self._moved = False
+        self._round = self._flat = 0
 
     @property
     def done(self) -> int:
@@ -210,7 +239,7 @@ class Challenge:
         self._recent.append((now, seen.pose))
         if self._open_prompt() is None:
             return self._wait_for_neutral(now)
-        return self._wait_for_action(now, seen.pose)
+        return self._wait_for_action(now, seen.pose, seen.approach)
 
     def _without_face(self, seen: Observation) -> Step:
         now = seen.time_us
@@ -225,7 +254,7 @@ class Challenge:
     def _wait_for_neutral(self, now: int) -> Step:
         """Measure the face at rest, then ask the next prompt."""
         self._unsure_since = now if self._unsure_since is None else self._unsure_since
-        window = self._window(now, AGAIN_S if self.neutral else STEADY_S)
+        window = self._window(now, AGAIN_S if self._before() else STEADY_S)
         trouble = self._trouble(window)
         if trouble:
             if now - self._unsure_since > UNSURE_S * 1e6:
@@ -233,7 +262,8 @@ class Challenge:
                 return self._step(trouble, now, ended=missed)
             return self._step(trouble, now)
         # People settle a little differently after each action: measure rest anew each time.
-        self.neutral = Neutral.of(window)
+        self.neutral, self._moved = Neutral.of(window), False
+        self._round = self._flat = 0
         self._unsure_since = None
         self._disarm()
         self._armed = True
@@ -242,12 +272,13 @@ class Challenge:
 
     def _trouble(self, window: Sequence[Measures]) -> str | None:
         """Why these poses are not a face at rest, as a hint."""
-        if len(window) < (2 if self.neutral else STEADY_SAMPLES):
+        before = self._before()
+        if len(window) < (2 if before else STEADY_SAMPLES):
             return "hold_still"
         rest = Neutral.of(window)
         if abs(rest.yaw) > CROOKED or rest.mouth > OPEN:
             return "look_straight"
-        if self.neutral and not self._near(rest, self.neutral):
+        if before and not self._near(rest, before):
             return "look_straight"
         calm = (
             _span(pose.yaw for pose in window) < 0.15
@@ -256,6 +287,10 @@ class Challenge:
             and not rest.closed(window[-1])
         )
         return None if calm else "hold_still"
+
+    def _before(self) -> Neutral | None:
+        """The face at rest as far as it can be relied on: who came closer settles anew."""
+        return None if self._moved else self.neutral
 
     @staticmethod
     def _near(rest: Neutral, before: Neutral) -> bool:
@@ -266,10 +301,11 @@ class Challenge:
             and rest.eyes > 0.75 * before.eyes
         )
 
-    def _wait_for_action(self, now: int, pose: Measures) -> Step:
+    def _wait_for_action(self, now: int, pose: Measures, approach: float | None) -> Step:
         asked = self.asked[-1]
         if self._late(now):
-            return self._step(asked.prompt, now, ended="prompt_missed")
+            flat = self._flat >= CLOSER_SAMPLES > self._round
+            return self._step(asked.prompt, now, "flat_approach" if flat else "prompt_missed")
         assert self.neutral is not None
         if not self._armed:
             # A gap or another action came between: rest once more, the deadline keeps running.
@@ -284,17 +320,33 @@ class Challenge:
         if other and other != asked.prompt and not self._belongs(asked.prompt, other):
             return self._stray_action(now)
         self._stray_began = None
-        if not self._performed(asked.prompt, now, pose):
+        met = (
+            self._came_closer(pose, approach)
+            if asked.prompt == "closer"
+            else self._performed(asked.prompt, now, pose)
+        )
+        if not met:
             return self._step(asked.prompt, now)
         asked.seen_us = now
+        self._moved = asked.prompt == "closer"
         self._disarm()
         if self.done == len(self.prompts):
             return self._step("done", now, ended="all_prompts_followed")
         return self._step("look_straight", now)
 
     def _belongs(self, prompt: str, other: str) -> bool:
-        """Heads dip while they turn, and chins while mouths open: no stray actions."""
-        return other == "nod" and prompt in ("left", "right", "mouth")
+        """Heads dip while they turn or come, and chins while mouths open: no stray actions."""
+        return other == "nod" and prompt in ("left", "right", "mouth", "closer")
+
+    def _came_closer(self, pose: Measures, approach: float | None) -> bool:
+        assert self.neutral is not None
+        if not self.neutral.grown(pose) or approach is None:
+            return False
+        if approach > PERSPECTIVE:
+            self._round += 1
+        else:
+            self._flat += 1
+        return self._round >= CLOSER_SAMPLES
 
     def _stray_action(self, now: int) -> Step:
         self._began = None
@@ -311,9 +363,7 @@ class Challenge:
         if prompt in ("left", "right"):
             return self.neutral.action(pose) == prompt
         acting = (
-            self.neutral.closed(pose)
-            if prompt == "blink"
-            else self.neutral.action(pose) == prompt
+            self.neutral.closed(pose) if prompt == "blink" else self.neutral.action(pose) == prompt
         )
         if acting:
             self._began = now if self._began is None else self._began

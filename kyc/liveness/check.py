@@ -8,8 +8,10 @@ from kyc.check import BadInput, Finding, Guidance, Picture, Verdict
 from kyc.face import Embedding, Face, FaceEncoder, FaceFinder, fuse, likeness, principal
 from kyc.face_match import describe
 from kyc.image import Bgr, Frame, corners, crop, jpeg, relative
-from kyc.liveness.challenge import Challenge, Observation, Step
-from kyc.liveness.landmarks import Landmarks
+from kyc.liveness.approach import Rest
+from kyc.liveness.challenge import GREW, Challenge, Observation, Step
+from kyc.liveness.landmarks import Landmarks, Mesh, Pose
+from kyc.liveness.passive import Passive
 from kyc.quality import quality
 
 COMPARE_US = 500_000  # the face is compared with the first one this often
@@ -20,6 +22,7 @@ _SETTLED_BY_PERSON = ("closer", "farther", "centre", "more_light")
 _ENDED = {
     "all_prompts_followed": Verdict.PASSED,
     "prompt_missed": Verdict.FAILED,
+    "flat_approach": Verdict.FAILED,
     "face_changed": Verdict.FAILED,
     "no_face": Verdict.FAILED,
     "several_faces": Verdict.FAILED,
@@ -29,7 +32,7 @@ _ENDED = {
 
 
 class Liveness:
-    """Random prompts, followed in order by the same face."""
+    """Random prompts, followed in order by the same face; the passive signals look on."""
 
     name = "liveness"
 
@@ -53,6 +56,8 @@ class Liveness:
         if reference is not None:
             self._reference = describe(finder, encoder, reference)
         self._unusable = reference is not None and self._reference is None
+        self._passive = Passive({**encoder.models, **landmarks.models})
+        self._rest: Rest | None = None
         self._first: list[Embedding] = []
         self._compared_us = -COMPARE_US
         self._lost = False
@@ -67,6 +72,7 @@ class Liveness:
         if self._unusable:
             return self._end("portrait_unusable", frame)
         faces = self._finder.find(frame.bgr)
+        self._passive.see(frame, faces)
         face, trouble = principal(faces)
         if face is None:
             self._lost = True
@@ -80,14 +86,27 @@ class Liveness:
         same = self._same(frame, face)
         if self._first and self._other_than_reference():
             return self._end("different_person", frame)
-        pose = self._landmarks.measure(frame.bgr, face)
-        followed = self._challenge.done
+        mesh = self._landmarks.mesh(frame.bgr, face)
+        pose = None if mesh is None else self._landmarks.pose(frame.bgr, face, mesh)
+        approach = self._approach(frame.bgr, mesh, pose)
+        followed, asked = self._challenge.done, len(self._challenge.asked)
         step = self._challenge.see(
-            Observation(frame.media_time_us, 1 if pose else 0, pose, same)
+            Observation(frame.media_time_us, 1 if pose else 0, pose, same, approach)
         )
         if self._challenge.done > followed:
             self._keep(frame, face)
+        if len(self._challenge.asked) > asked:
+            self._rest = None
+            if step.prompt == "closer" and mesh is not None:
+                self._rest = Rest(frame.bgr, mesh)
         return self._tell(step, frame, face)
+
+    def _approach(self, bgr: Bgr, mesh: Mesh | None, pose: Pose | None) -> float | None:
+        """How much stronger the perspective has become, once the face asked to come has grown."""
+        neutral = self._challenge.neutral
+        if self._rest is None or mesh is None or pose is None or neutral is None:
+            return None
+        return self._rest.perspective(bgr, mesh) if pose.size > GREW * neutral.size else None
 
     def expire(self, media_time_us: int) -> Finding:
         if self._finding is None:
@@ -135,9 +154,7 @@ class Liveness:
     def _keep(self, frame: Frame, face: Face) -> None:
         number, prompt = self._challenge.done, self._challenge.asked[-1].prompt
         picture, _ = crop(frame.bgr, face.box, 0.5)
-        self._pictures.append(
-            Picture(f"{number}_{prompt}", jpeg(picture), frame.media_time_us)
-        )
+        self._pictures.append(Picture(f"{number}_{prompt}", jpeg(picture), frame.media_time_us))
 
     def _tell(self, step: Step, frame: Frame, face: Face | None) -> Guidance | Finding:
         if step.ended:
@@ -181,4 +198,5 @@ class Liveness:
             pictures=self._pictures,
             models={**self._encoder.models, **self._landmarks.models},
             media_time_us=media_time_us,
+            also=[self._passive.finding(media_time_us)],
         )

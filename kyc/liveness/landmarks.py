@@ -44,6 +44,8 @@ class Pose:
     "Turn of the head, -1..1; + towards the person's own left. Full profile about 1."
     pitch: float
     "Tilt of the head, degrees; grows as the chin goes down."
+    size: float
+    "Width of the face, from cheek to cheek through the head, over the picture's shorter side."
 
 
 class Landmarks:
@@ -58,10 +60,16 @@ class Landmarks:
 
     def measure(self, bgr: Bgr, face: Face) -> Pose | None:
         """None when the mesh sees no face there."""
+        mesh = self.mesh(bgr, face)
+        return None if mesh is None else self.pose(bgr, face, mesh)
+
+    def mesh(self, bgr: Bgr, face: Face) -> Mesh | None:
+        """The 468 points, shape (468, 3), in pixels of the picture; z grows away from it."""
+        return self._points(bgr, face, _tilt(face))
+
+    def pose(self, bgr: Bgr, face: Face, mesh: Mesh) -> Pose:
+        """The measures of a face whose mesh is known."""
         angle = _tilt(face)
-        mesh = self._points(bgr, face, angle)
-        if mesh is None:
-            return None
         eyes = [
             self._eye_opening(bgr, mesh, _EYE_RIGHT, angle, mirrored=False),
             self._eye_opening(bgr, mesh, _EYE_LEFT, angle, mirrored=True),
@@ -72,6 +80,7 @@ class Landmarks:
             / max(1e-6, _distance(mesh, _MOUTH_RIGHT, _MOUTH_LEFT)),
             yaw=_yaw(mesh),
             pitch=_pitch(mesh),
+            size=_distance(mesh, _CHEEK_RIGHT, _CHEEK_LEFT) / min(bgr.shape[:2]),
         )
 
     def _points(self, bgr: Bgr, face: Face, angle: float) -> Mesh | None:

@@ -20,8 +20,10 @@ class Face:
     mouth: float = 0.04
     yaw: float = 0.0
     pitch: float = -3.0
+    size: float = 0.25
 
 
+REST = Face()
 ACTIONS: dict[str, Callable[[Face, float], Face]] = {
     # 0..1 says how far the action has gone.
     "blink": lambda face, far: replace(face, eyes=face.eyes * (1 - 0.8 * far)),
@@ -29,8 +31,9 @@ ACTIONS: dict[str, Callable[[Face, float], Face]] = {
     "left": lambda face, far: replace(face, yaw=face.yaw + 0.65 * far),
     "right": lambda face, far: replace(face, yaw=face.yaw - 0.65 * far),
     "nod": lambda face, far: replace(face, pitch=face.pitch + 16 * far),
+    "closer": lambda face, far: replace(face, size=face.size * (1 + 0.6 * far)),
 }
-LENGTHS = {"blink": 0.35, "mouth": 1.4, "left": 1.4, "right": 1.4, "nod": 1.0}
+LENGTHS = {"blink": 0.35, "mouth": 1.4, "left": 1.4, "right": 1.4, "nod": 1.0, "closer": 2.0}
 
 
 @dataclass
@@ -69,6 +72,7 @@ class Person:
             max(0.0, face.mouth + jitter(0, 0.01) * self.noise),
             face.yaw + jitter(0, 0.012) * self.noise,
             face.pitch + jitter(0, 0.6) * self.noise,
+            face.size * (1 + jitter(0, 0.01) * self.noise),
         )
 
 
@@ -92,7 +96,13 @@ def run(
 
 
 def watched(person: Person) -> Callable[[float, Step | None], Observation]:
-    return lambda now, step: Observation(int(now * 1e6), 1, person.at(now, step))
+    return lambda now, step: shown(now, person.at(now, step), person.rest)
+
+
+def shown(now: float, face: Face, rest: Face = REST, flat: bool = False) -> Observation:
+    """One picture of a head; of a picture of one, whose perspective never changes, if ``flat``."""
+    nearer = face.size / rest.size - 1
+    return Observation(int(now * 1e6), 1, face, approach=0.0 if flat else 0.28 * nearer)
 
 
 def outcome(prompts: list[str], person: Person, fps: float = 10.0) -> str | None:
@@ -225,7 +235,7 @@ def loop(offset: float, order: list[str]) -> Callable[[float, Step | None], Obse
         place, into = divmod(now + offset, 2.0)
         action = order[int(place) % len(order)]
         far = max(0.0, min(1.0, 4 * into, 4 * (LENGTHS[action] - into)))
-        return Observation(int(now * 1e6), 1, ACTIONS[action](Face(), far))
+        return shown(now, ACTIONS[action](Face(), far))
 
     return trace
 
@@ -240,6 +250,26 @@ def test_a_recording_of_every_action_rarely_meets_the_prompts() -> None:
         steps = run(challenge, loop(chance.uniform(0, 10), order), seconds=60)
         passed += steps[-1].ended == "all_prompts_followed"
     assert passed <= 3  # 1 %
+
+
+def test_a_picture_held_closer_does_not_come_closer() -> None:
+    person = Person()
+
+    def trace(now: float, step: Step | None) -> Observation:
+        return shown(now, person.at(now, step), flat=True)
+
+    assert run(Challenge(["closer"]), trace)[-1].ended == "flat_approach"
+
+
+def test_who_came_closer_may_stay_there() -> None:
+    person = Person()
+
+    def trace(now: float, step: Step | None) -> Observation:
+        if step and step.progress >= 0.5:
+            person.rest = Face(size=0.4, pitch=6.0)
+        return shown(now, person.at(now, step))
+
+    assert run(Challenge(["closer", "left"]), trace)[-1].ended == "all_prompts_followed"
 
 
 # -- the same face, alone, throughout --------------------------------------------------------
@@ -342,5 +372,3 @@ def test_no_sequence_of_pictures_breaks_it(
         if step.ended:
             assert (step.ended == "all_prompts_followed") == (challenge.done == 3)
             break
-
-
