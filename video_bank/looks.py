@@ -37,7 +37,7 @@ LOOKS: dict[str, Look] = {
     "face_match": Look("face", first="no_face", face=True, compares=True),
     "liveness": Look("face", fps=10.0, first="no_face", face=True),
     "screen_colours": Look("face", fps=10.0, first="no_face", face=True, extra_s=10.0),
-    "spoken_digits": Look("face", fps=10.0, first="no_face", face=True, extra_s=10.0),
+    "spoken_digits": Look("face", first="listening"),
 }
 """Every check that can be asked of the customer."""
 
