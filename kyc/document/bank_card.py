@@ -106,8 +106,8 @@ def _valid_thru(line: Line) -> str:
 
 
 def _holder(lines: Sequence[Line]) -> str:
-    for line in reversed(lines):
-        text = " ".join(word.text for word in line.words).strip()
+    runs = [word.text.strip() for line in lines for word in line.words]
+    for text in reversed(runs):
         if re.fullmatch(r"[A-Z][A-Z.'/ -]{3,25}", text) and not _NOT_A_HOLDER.search(text):
             return text
     return ""

@@ -55,6 +55,9 @@ _CODE = re.compile(r"[0-9A-HJ-NP-RT-UW-Y]{18}")
 # The code has no I, O, Z, S or V, so what a reader makes of a digit is known for one.
 _IN_CODE = str.maketrans("IOZSV", "1025Y")
 _DATE = re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日")
+_TYPE = re.compile(
+    r"(?:其他)?(?:有限责任公司|股份有限公司)[(（]|个人独资企业|普通合伙|有限合伙企业|个体工商户"
+)
 _LONG = ("长期", "永久", "无固定期限")
 
 
@@ -172,7 +175,17 @@ def _values(runs: Sequence[_Run]) -> dict[str, Value]:
             texts += _below(head, start, right, others, runs, used)
         if name not in found:
             found[name] = Value("".join(t for t, _ in texts), min(s for _, s in texts))
+    _part_name_from_type(found)
     return found
+
+
+def _part_name_from_type(found: dict[str, Value]) -> None:
+    """A type whose label was passed over runs on below the name: it begins in few ways."""
+    name = found.get("name")
+    match = name and _TYPE.search(name.text, 4)
+    if name and match and "type" not in found:
+        found["type"] = Value(name.text[match.start() :], name.confidence)
+        found["name"] = Value(name.text[: match.start()], name.confidence)
 
 
 def _with_split_labels(runs: Sequence[_Run]) -> list[tuple[str, str, tuple[_Run, ...]]]:
@@ -192,9 +205,9 @@ def _with_split_labels(runs: Sequence[_Run]) -> list[tuple[str, str, tuple[_Run,
                     and abs(other.level - run.level) < 0.6 * run.height
                     and 0 < other.left - run.right < 6 * run.height
                 ]
-                if near:
-                    rest = near[0].text[1:].lstrip(":：")
-                    found.append((_LABELS[first + second], rest, (run, near[0])))
+                # Pale print: the second character may be passed over altogether.
+                rest = near[0].text[1:].lstrip(":：") if near else ""
+                found.append((_LABELS[first + second], rest, (run, *near[:1])))
     return found
 
 
