@@ -310,7 +310,7 @@ def timing(times: Sequence[int]) -> Sign:
     # Lost and dropped frames make gaps of twice and three times the middle one: folded back.
     spread = [abs(gap / max(1, round(gap / middle)) - middle) / middle for gap in gaps]
     uneven = statistics.fmean(spread)
-    doubled = sum(gap < 0.25 * middle for gap in gaps) / len(gaps)
+    doubled = sum(gap < 0.25 * statistics.fmean(gaps) for gap in gaps) / len(gaps)
     values = {"fps": round(1e6 / middle, 2), "doubled": round(doubled, 4)}
     score = round(uneven, 6)
     if doubled > DOUBLED:
