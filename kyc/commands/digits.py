@@ -37,7 +37,7 @@ def digits(options: argparse.Namespace) -> int:
         "expected": expected,
         "language": finding.values["language"],
         "confidence": finding.score,
-        "heard": finding.values["rounds"][0]["heard"],
+        "heard": finding.values["heard"],
     }
     commands.show(report, options.json)
     return 0 if finding.verdict is Verdict.PASSED else 1

@@ -144,6 +144,7 @@ class SpokenDigits:
         values: dict[str, Any] = {
             "asked": self.round.digits,
             "language": self._language,
+            "heard": [_shown(each) for round_ in self.rounds for each in round_.heard],
             "rounds": [
                 {
                     "asked": each.digits,
