@@ -19,9 +19,9 @@ from kyc.quality import quality
 from kyc.report.section import Rate, Table
 
 CLIPS = ("d9", "d13", "d18", "d20", "s18")
-DEGRADED = 40  # pairs tried at each degradation
-SWAPS = 80  # sittings of two people out of single pictures
-COVERS = 100  # faces covered by drawing
+DEGRADED = 25  # pairs tried at each degradation
+SWAPS = 60  # sittings of two people out of single pictures
+COVERS = 80  # faces covered by drawing
 SECOND = 1_000_000
 
 
