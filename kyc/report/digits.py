@@ -29,7 +29,7 @@ from kyc.spoken import Digit, says
 
 SHIPPED = Path(__file__).parents[2] / "tests" / "kyc" / "spoken_digits"
 RECORDED = Path("/usr/share/asterisk/sounds/en_US_f_Allison/digits")
-RECORDED_ROWS = 40
+RECORDED_ROWS = 30
 OTHERS = 100
 "Random other digits each recording is compared with."
 _HEADS = ("voices", "language", "readings", "right digits accepted at the first reading")
@@ -62,7 +62,7 @@ class Outcome:
 
 
 def section(data: Path, instruments: Instruments) -> Section:
-    """About two CPU-minutes; says so where the models or the recordings are not there."""
+    """About a CPU-minute; says so where the models or the recordings are not there."""
     directory = instruments.prepared.paths["face_detection"].parent
     try:
         recogniser = Recogniser(prepare(directory, "hearing"))
