@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-ALL = ("memory", "recordings", "media", "setup", "viewers", "impaired", "leak")
+ALL = ("memory", "recordings", "media", "setup", "viewers", "impaired", "leak", "kyc")
 
 
 def main() -> int:

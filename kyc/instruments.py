@@ -17,6 +17,7 @@ from kyc.continuity import Continuity
 from kyc.document.bank_card import BankCard
 from kyc.document.checks import Desk, IdCardBack, IdCardFront
 from kyc.document.licence import BusinessLicence
+from kyc.document.tilt import CardTilt
 from kyc.document.travel import TravelDocument
 from kyc.face import Face, FaceEncoder, FaceFinder, template
 from kyc.face_match import FaceMatch
@@ -87,6 +88,7 @@ class Instruments:
         makers: dict[str, Callable[..., Check]] = {
             "id_card_front": self._front,
             "id_card_back": self._back,
+            "card_tilt": self._tilt,
             "travel_document": self._travel,
             "bank_card": self._bank_card,
             "business_licence": self._licence,
@@ -104,6 +106,9 @@ class Instruments:
 
     def _front(self, *, today: str | None = None) -> Check:
         return IdCardFront(self.desk, _date(today))
+
+    def _tilt(self) -> Check:
+        return CardTilt(self.desk.finder)
 
     def _back(
         self, *, today: str | None = None, front_values: Mapping[str, Any] | None = None

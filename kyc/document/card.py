@@ -44,24 +44,27 @@ def look(
     frame: Bgr,
     box: Sequence[float] | None = None,
     turns: int = 0,
+    finding: int = TextReader.FINDING,
 ) -> Sight:
     """Read the card in ``box`` of the frame, trying ``turns`` quarter turns first.
+
+    Words are looked for in ``finding`` pixels.
 
     A card lying sideways or upside down costs one more reading, once: pass the turns found back in.
     """
     part = crop(frame, box)[0] if box is not None else frame
-    sight = _read(text, part, turns)
+    sight = _read(text, part, turns, finding)
     known = sight.reading.side in ("front", "back")
     others = [sight]
     if _stands_tall(sight.words):
         # Tall words are read turned to the left: if that made sense, it is the way to turn.
         ways = (3, 1) if known else (1, 3)
-        others = [_read(text, part, (turns + ways[0]) % 4)]
+        others = [_read(text, part, (turns + ways[0]) % 4, finding)]
         if others[0].reading.side not in ("front", "back"):
-            others.append(_read(text, part, (turns + ways[1]) % 4))
+            others.append(_read(text, part, (turns + ways[1]) % 4, finding))
     elif not known and len(sight.words) >= 3:
-        others.append(_read(text, part, (turns + 2) % 4))
-    best = max(others, key=lambda each: (_rank(each.reading.side), each.reading.score))
+        others.append(_read(text, part, (turns + 2) % 4, finding))
+    best = max(others, key=lambda each: (rank(each.reading.side), each.reading.score))
     return _fill_cells(text, best)
 
 
@@ -93,18 +96,19 @@ def _fill_cells(text: TextReader, sight: Sight) -> Sight:
     return sight
 
 
-def _rank(side: resident.Side) -> int:
+def rank(side: resident.Side) -> int:
+    """How much it says that a reading is of this side."""
     return ("nothing", "other", "back", "front").index(side)
 
 
-def _read(text: TextReader, part: Bgr, turns: int) -> Sight:
+def _read(text: TextReader, part: Bgr, turns: int, finding: int) -> Sight:
     upright = np.ascontiguousarray(np.rot90(part, -turns))
     longest = max(upright.shape[:2])
     # Small letters are read better enlarged; beyond twice the size nothing is gained.
     scale = min(2.0, _READ_LONGEST / longest)
     scale = max(1.0, scale)
     read = upright if scale == 1.0 else _enlarge(upright, scale)
-    words = [word.moved(1 / scale, (0, 0)) for word in text.read(read)]
+    words = [word.moved(1 / scale, (0, 0)) for word in text.read(read, finding)]
     heights = [word.height for word in words if len(word.text) > 1]
     return Sight(
         upright=upright,

@@ -19,13 +19,14 @@ import cv2
 import numpy as np
 
 from kyc.check import Finding, Guidance, Picture, Verdict
-from kyc.document import card, number, resident, validity
+from kyc.document import card, number, presentation, resident, validity
 from kyc.document.fusion import AGREE, Votes
 from kyc.document.resident import Value
 from kyc.face import FaceFinder
 from kyc.image import Bgr, Frame, brightness, corners, crop, glare, jpeg, relative, sharpness
 from kyc.ocr import TextFinder, TextReader
 
+BEST = 2  # readings kept for evidence and for the hints
 MAX_READS = 10  # readings of the right side before the check answers with what it has
 ENOUGH_READS = 5  # readings after which a field seen once will do, the number apart
 MIN_WORDS = 3
@@ -35,6 +36,7 @@ MIN_SHARPNESS = 0.006  # a Gaussian blur of 3 pixels; reading still works at 0.0
 MIN_BRIGHTNESS = 40.0
 MAX_GLARE = 0.02
 MIN_LETTER = 11.0  # pixels
+EDGE = 0.004  # of the longer side: text nearer to the edge may be cut off
 STILL = 6.0  # mean change of luminance between frames that reading still bears
 
 
@@ -68,7 +70,8 @@ class IdCard:
         self._reads = 0
         self._turns = 0
         self._last: card.Sight | None = None
-        self._best: tuple[float, card.Sight, Frame] | None = None
+        self._seen: list[tuple[float, card.Sight, Frame]] = []
+        "The best readings, best first."
         self._rejected: Counter[str] = Counter()
         self._before: Bgr | None = None
         self._progress = 0.0
@@ -79,13 +82,16 @@ class IdCard:
         hint, box = self._first_look(frame)
         if box is None:
             return self._guidance(hint or "no_card", frame, None)
-        whole = _whole_card(box, self._turns)
+        whole = whole_card(box, self._turns)
         if self._pending is None:
             look = partial(card.look, self._desk.text, frame.bgr, whole, self._turns)
             self._pending = (self._desk.reading.submit(look), frame)
             if finding := self._settled(frame):
                 return finding
-        return self._guidance(self._remedy(frame, box), frame, whole)
+        hint = self._remedy(frame, box)
+        if hint == "reading" and _cut_off(frame, box):
+            hint = "whole_card"
+        return self._guidance(hint, frame, whole)
 
     def expire(self, media_time_us: int) -> Finding:
         if self._pending:
@@ -101,12 +107,9 @@ class IdCard:
         """Why reading is not worthwhile, or the box that holds the text."""
         words = self._desk.finder.find(frame.bgr)
         moved = self._moved(frame.bgr)
-        if len(words) < MIN_WORDS:
+        box = around(words)
+        if box is None:
             return "no_card" if not words else "closer", None
-        edges = np.array([[x, y, x + w, y + h] for x, y, w, h in words], np.float32)
-        left, top = edges[:, :2].min(axis=0)
-        right, bottom = edges[:, 2:].max(axis=0)
-        box = (float(left), float(top), float(right - left), float(bottom - top))
         if _reach(frame, box) < FAR_SHARE:
             return "closer", None
         part, _ = crop(frame.bgr, box)
@@ -164,7 +167,11 @@ class IdCard:
         (future, frame), self._pending = self._pending, None
         if future.cancelled():
             return
-        sight = self._last = future.result()
+        self.take(future.result(), frame)
+
+    def take(self, sight: card.Sight, frame: Frame) -> None:
+        """Take in one reading of a frame; one of the other side counts for nothing."""
+        self._last = sight
         if sight.reading.side != self.side:
             return
         self._reads += 1
@@ -173,8 +180,7 @@ class IdCard:
         if sight.reading.rejected_number:
             self._rejected[sight.reading.rejected_number] += 1
         worth = len(sight.reading.fields) + sight.reading.score
-        if self._best is None or worth > self._best[0]:
-            self._best = (worth, sight, frame)
+        self._seen = sorted([*self._seen, (worth, sight, frame)], key=lambda each: -each[0])[:BEST]
 
     def _complete(self) -> bool:
         if self._reads >= MAX_READS or self._rejected_for_good():
@@ -215,8 +221,18 @@ class IdCard:
             values={**values, "checks": {**checks, **notes, "frames": self._reads}},
             pictures=pictures,
             models=self._desk.text.models,
-            media_time_us=self._best[2].media_time_us if self._best else media_time_us,
+            media_time_us=self._seen[0][2].media_time_us if self._seen else media_time_us,
+            also=self._hints(),
         )
+
+    def _hints(self) -> list[Finding]:
+        """Whether it is the card itself that was shown: findings beside this one."""
+        if not self._seen:
+            return []
+        # The same still seen twice is judged once.
+        sights = list({id(sight.upright): sight for _, sight, _ in self._seen}.values())
+        at = self._seen[0][2].media_time_us
+        return presentation.findings(sights, self.side, at, self._desk.text.models)
 
     def _judge(self, known: Mapping[str, Value]) -> tuple[Verdict, str]:
         if self._reads == 0:
@@ -244,9 +260,9 @@ class IdCard:
 
     def _pictures(self) -> tuple[list[Picture], dict[str, Any]]:
         """Evidence from the best frame, and what was noticed while cutting it out."""
-        if self._best is None:
+        if not self._seen:
             return [], {}
-        _, sight, frame = self._best
+        _, sight, frame = self._seen[0]
         picture = partial(Picture, media_time_us=frame.media_time_us)
         flat = card.flatten(sight)
         pictures = [picture("frame", jpeg(frame.bgr))]
@@ -299,7 +315,9 @@ class IdCardFront(IdCard):
     def _checks(self, known: Mapping[str, Value]) -> dict[str, Any]:
         parsed = number.parse(known["id"].text) if "id" in known else None
         if parsed is None:
-            return {"checksum": "wrong" if self._rejected else "unread"}
+            if not self._rejected:
+                return {"checksum": "unread"}
+            return {"checksum": "wrong", "number_read": self._rejected.most_common(1)[0][0]}
         matches = {
             "birth": known["birth"].text == resident.print_birth(parsed.birth),
             "sex": known["sex"].text == parsed.sex,
@@ -313,9 +331,9 @@ class IdCardFront(IdCard):
 
     def _pictures(self) -> tuple[list[Picture], dict[str, Any]]:
         pictures, notes = super()._pictures()
-        if self._best is None:
+        if not self._seen:
             return pictures, notes
-        _, sight, frame = self._best
+        _, sight, frame = self._seen[0]
         portrait, found = cut_portrait(sight, self._desk.faces)
         if portrait is not None:
             pictures.insert(0, Picture("portrait", jpeg(portrait, 95), frame.media_time_us))
@@ -336,7 +354,7 @@ class IdCardBack(IdCard):
         front_values: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(desk, today)
-        self._front = front_values or {}
+        self.front_values = front_values or {}
 
     def _contradiction(self, known: Mapping[str, Value]) -> str | None:
         period = resident.parse_period(known["valid"].text) if "valid" in known else None
@@ -345,13 +363,13 @@ class IdCardBack(IdCard):
         return validity.out_of_date(period, self.today)
 
     def _checks(self, known: Mapping[str, Value]) -> dict[str, Any]:
-        birth = resident.parse_birth(_text(self._front, "birth"))
+        birth = resident.parse_birth(_text(self.front_values, "birth"))
         period = resident.parse_period(known["valid"].text) if "valid" in known else None
         authority = known["authority"].text if "authority" in known else ""
         return {
             "period": validity.usual(period, birth) if period and birth else "unknown",
             "belongs_together": validity.same_place(
-                authority, _text(self._front, "address"), _text(self._front, "id")
+                authority, _text(self.front_values, "address"), _text(self.front_values, "id")
             ),
         }
 
@@ -370,7 +388,17 @@ def cut_portrait(sight: card.Sight, faces: FaceFinder) -> tuple[Bgr | None, bool
     return crop(flat, box)[0].copy(), False
 
 
-def _whole_card(text: Box, turns: int) -> Box:
+def around(words: Sequence[Box]) -> Box | None:
+    """The box that holds all the text, when there is enough of it to be a card's."""
+    if len(words) < MIN_WORDS:
+        return None
+    edges = np.array([[x, y, x + w, y + h] for x, y, w, h in words], np.float32)
+    left, top = edges[:, :2].min(axis=0)
+    right, bottom = edges[:, 2:].max(axis=0)
+    return float(left), float(top), float(right - left), float(bottom - top)
+
+
+def whole_card(text: Box, turns: int) -> Box:
     """Room around the text for what it leaves out: on the front the portrait, right of it.
 
     ``turns`` quarter turns clockwise would set the card upright.
@@ -379,6 +407,12 @@ def _whole_card(text: Box, turns: int) -> Box:
     left, top, right, bottom = (margins[(side + turns) % 4] for side in range(4))
     x, y, w, h = text
     return x - left * w, y - top * h, w * (1 + left + right), h * (1 + top + bottom)
+
+
+def _cut_off(frame: Frame, box: Box) -> bool:
+    """Whether text touches the picture's edge, so that some of it may lie outside."""
+    x, y, w, h = box
+    return min(x, y, frame.size[0] - x - w, frame.size[1] - y - h) < EDGE * max(frame.size)
 
 
 def _reach(frame: Frame, box: Box) -> float:
@@ -390,5 +424,3 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     """A field of another finding's values, where it is {'value': …} or plain text."""
     value = values.get(name, "")
     return str(value.get("value", "") if isinstance(value, Mapping) else value)
-
-

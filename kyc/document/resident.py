@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kyc.document import number
+from kyc.document import number, places
 from kyc.ocr import Line
+
+MENDED, UNLABELLED = 0.9, 0.8  # most confidence in what was mended, or stood without its label
 
 Side = Literal["front", "back", "other", "nothing"]
 
@@ -102,20 +104,50 @@ def front_fields(lines: Sequence[Line]) -> tuple[dict[str, Value], str | None]:
             address = _address(body[position:])
             if address:
                 found["address"] = address
+    unlabelled = _unlabelled_name(body) if "name" not in found else None
+    if unlabelled:
+        found["name"] = unlabelled
+    if "id" in found and "address" in found:
+        address = found["address"]
+        mended = places.mend(address.text, found["id"].text)
+        if mended != address.text:
+            found["address"] = Value(mended, min(address.confidence, MENDED))
     return found, rejected
+
+
+def _unlabelled_name(body: Sequence[tuple[str, float]]) -> Value | None:
+    """The line over 性别, where light on the plastic hid the label 姓名."""
+    texts = [text for text, _ in body]
+    marked = (at for at, text in enumerate(texts) if re.match(r"^.?性?别?[男女]|^性别", text))
+    below = next(marked, 0)
+    if below == 0 or not re.fullmatch(rf"[{_HAN}·]{{2,20}}", texts[below - 1]):
+        return None
+    if re.search(r"[姓名性别民族出生住址省市]{2}", texts[below - 1]):
+        return None
+    return Value(texts[below - 1], min(body[below - 1][1], UNLABELLED))
 
 
 def back_fields(lines: Sequence[Line]) -> dict[str, Value]:
     """Issuing authority and period of validity."""
     found: dict[str, Value] = {}
-    for line in lines:
+    for position, line in enumerate(lines):
         match = re.search(rf"(?:签发机关|发机关|机关)[:：]?([{_HAN}]{{4,}})$", line.text)
-        if match and re.search(r"[局所厅队]$", match[1]):
-            found.setdefault("authority", Value(match[1], line.score))
+        if match:
+            authority = _authority(match[1], line.score, lines[position + 1 : position + 2])
+            if authority:
+                found.setdefault("authority", authority)
         match = _PERIOD.search(line.text)
         if match and parse_period(_period(match)):
             found.setdefault("valid", Value(_period(match), line.score))
     return found
+
+
+def _authority(text: str, score: float, following: Sequence[Line]) -> Value | None:
+    """A long name runs over to a second line."""
+    for line in following:
+        if re.fullmatch(rf"[{_HAN}]+", line.text) and not re.search(r"[有效期限]{2}", line.text):
+            text, score = text + line.text, min(score, line.score)
+    return Value(text, score) if re.search(r"[局所厅队]$", text) else None
 
 
 def parse_period(text: str) -> tuple[dt.date, dt.date | None] | None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kyc.document import resident
 from kyc.document.fusion import Votes
 from kyc.document.resident import NATIONS, Value, parse_birth, parse_period, read_lines
 from kyc.ocr import Line, Word, lines
@@ -157,3 +158,22 @@ def test_as_many_against_as_for_is_no_agreement() -> None:
     for text in ("甲", "乙", "甲", "乙"):
         votes.add({"name": Value(text, 0.9)})
     assert not votes.agreed(["name"])
+
+
+def test_a_long_authority_runs_over_two_lines() -> None:
+    read = resident.back_fields(
+        [
+            line("签发机关玉溪市元江哈尼族彝族"),
+            line("傣族自治县公安局"),
+            line("有效期限2022.08.08-2032.08.08"),
+        ]
+    )
+    assert read["authority"].text == "玉溪市元江哈尼族彝族傣族自治县公安局"
+
+
+def test_a_name_whose_label_is_lost_stands_over_the_sex() -> None:
+    read, _ = resident.front_fields([line("谭旭浩"), line("性别男民族汉"), line("1947年12月12日")])
+    assert read["name"].text == "谭旭浩"
+    assert read["name"].confidence <= resident.UNLABELLED
+    read, _ = resident.front_fields([line("住址"), line("性别男民族汉")])
+    assert "name" not in read
