@@ -49,8 +49,10 @@ export class Visit {
   customer = { name: "" }
   /** @type {Business[]} */
   businesses = []
-  /** @type {{version: string, recording: Words, face: Words}|null} */
+  /** @type {{version: string, recording: Words, face: Words, face_kept: Words}|null} */
   consents = null
+  /** The newest answer to each. @type {Record<string, {answer: string, at: number}>} */
+  agreed = {}
   open = true
   /** @type {number|null} */
   estimate_s = null
@@ -68,6 +70,7 @@ export class Visit {
   choices = {
     /** @type {boolean|null} */ recording: null,
     /** @type {boolean|null} */ face: null,
+    /** @type {boolean|null} null: an earlier yes stands */ face_kept: null,
     business: "",
   }
   /** @type {"consents"|"business"|"devices"} where the customer stands before there is a session */
@@ -178,7 +181,8 @@ export class Visit {
       this.session = await get(`/api/sessions/${session}`)
       this.#setClock()
     } else {
-      const wish = { business: this.choices.business, language, ...consents }
+      const { business, face_kept } = this.choices
+      const wish = { business, language, ...consents, consent_face_kept: face_kept }
       const { session } = await post("/api/sessions", wish)
       this.session = session
     }
@@ -193,9 +197,19 @@ export class Visit {
     else await this.#refresh()
   }
 
+  /** Go another way than the check that runs; the teller takes it from there. Throws ApiError. */
+  async skip() {
+    if (this.guide) await post(`/api/sessions/${this.session?.id}/checks/${this.guide.check}/skip`)
+  }
+
   /** @param {string} text */
   async say(text) {
     await post(`/api/sessions/${this.session?.id}/chat`, { text })
+  }
+
+  /** Another way than the check that runs. @param {string} check */
+  async skip(check) {
+    await post(`/api/sessions/${this.session?.id}/checks/${check}/skip`)
   }
 
   /**
@@ -214,7 +228,7 @@ export class Visit {
     this.guide = null
     this.finding = null
     this.invited = null
-    this.choices = { recording: null, face: null, business: "" }
+    this.choices = { recording: null, face: null, face_kept: null, business: "" }
     this.go("consents")
   }
 

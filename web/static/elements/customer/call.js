@@ -13,6 +13,7 @@ import { banners } from "./banners.js"
 import { CallBar } from "./call_bar.js"
 import { lookOf, seen, tellerCurtain, tellerOf, watchedBy } from "./call_look.js"
 import { ChatSheet, isMine } from "./chat.js"
+import { ColourScreen } from "./colour_screen.js"
 import { Instruction } from "./instruction.js"
 import { CallNews } from "./news.js"
 import { OwnPicture } from "./own_picture.js"
@@ -30,6 +31,7 @@ export class CallStep extends Step {
   /** @type {CameraReport} */
   #camera = /** @type {any} */ (null)
   #own = make(OwnPicture)
+  #colour = make(ColourScreen)
   #instruction = make(Instruction)
   #chat = make(ChatSheet, { hidden: true })
   #people = make(PeopleStage, { class: "far" })
@@ -104,6 +106,7 @@ export class CallStep extends Step {
       lookOf(person, person === this.#person, Boolean(this.visit.session?.on_hold))
     this.#people.blocked = (blocked) => this.#block(blocked)
     this.#chat.say = (text) => this.visit.say(text)
+    this.#instruction.skip = () => void this.visit.skip().catch(() => {}) // over already
     this.#chat.close = () => this.#closeChat()
     fill(
       this.#stage,
@@ -117,10 +120,12 @@ export class CallStep extends Step {
         document.createElement("page-preferences"),
       ),
       el("div", { class: "told" }, this.#banners, this.#news),
+      this.#colour,
       this.#own,
       this.#instruction,
       this.#bar,
     )
+    this.#colour.skip = (check) => this.visit.skip(check)
     fill(this, this.#stage, this.#chat)
   }
 
@@ -219,6 +224,7 @@ export class CallStep extends Step {
     // A screen the teller shows now is to be looked at now; the instruction stands below it.
     const screened = this.#people.large.startsWith("screen-")
     this.#stage.classList.toggle("guided", Boolean(guide) && !screened)
+    this.#stage.classList.toggle("lit", this.#colour.guide(guide))
     this.#own.guide(guide) // after the picture has got its size
     if (guide && !this.#chat.hidden && innerWidth < 900) this.#closeChat()
   }
