@@ -87,6 +87,7 @@ class Checks:
             session, examination.customer, self._means.bus, self._means.camera
         )
         self._streams[session].begin()
+        examination.on_picture = self._streams[session].looked
         if examination.face_allowed:
             self._watches[session] = Watch(
                 session,

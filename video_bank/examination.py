@@ -18,7 +18,7 @@ from kyc.liveness.challenge import draw
 from kyc.worker import Inference, InferenceUnavailable
 from video_bank.bus import Bus
 from video_bank.errors import Conflict, NotFound
-from video_bank.feed import Camera, Feed
+from video_bank.feed import Camera, Feed, Picture
 from video_bank.findings import Findings
 from video_bank.hearing import Hearing
 from video_bank.looks import LOOKS, Look
@@ -83,6 +83,8 @@ class Examination:
         "The newest Finding of each check; pictures and templates only while the session lasts."
         self.on_finding: Callable[[Finding], Awaitable[None]] = _nothing
         "Called when a check has answered and all of its Findings are kept."
+        self.on_picture: Callable[[Picture], None] = lambda _picture: None
+        "Called with each picture that a check looks at."
         self._failed: Counter[str] = Counter()
         self._guided_at = 0.0
         self._portrait: bytes | None = None
@@ -229,6 +231,7 @@ class Examination:
                         self._tell(check, Guidance("picture_lost"))
                         continue
                     last = picture.time_us
+                    self.on_picture(picture)
                     answer = await live.see(
                         width=picture.width,
                         height=picture.height,

@@ -5,6 +5,7 @@ page's reports, and its question is passed on to the page.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from kyc.check import BadInput, Finding
 from kyc.liveness.injection import Injection
 from video_bank.bus import Bus
 from video_bank.errors import UserError
-from video_bank.feed import Camera, Frame
+from video_bank.feed import Camera, Frame, Picture
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,11 @@ class Stream:
         """Follow the stream from now on."""
         self._stop = self._camera.follow(self._session, self._arrived)
         self._task = asyncio.create_task(self._ask())
+
+    def looked(self, picture: Picture) -> None:
+        """A picture that was decoded for something else anyway."""
+        with contextlib.suppress(BadInput):
+            self._judge.looked(picture.width, picture.height, picture.bgr, picture.time_us)
 
     def report(self, body: object) -> None:
         """What the page says of its camera.

@@ -197,11 +197,6 @@ export class Visit {
     else await this.#refresh()
   }
 
-  /** Go another way than the check that runs; the teller takes it from there. Throws ApiError. */
-  async skip() {
-    if (this.guide) await post(`/api/sessions/${this.session?.id}/checks/${this.guide.check}/skip`)
-  }
-
   /** @param {string} text */
   async say(text) {
     await post(`/api/sessions/${this.session?.id}/chat`, { text })

@@ -106,7 +106,7 @@ export class CallStep extends Step {
       lookOf(person, person === this.#person, Boolean(this.visit.session?.on_hold))
     this.#people.blocked = (blocked) => this.#block(blocked)
     this.#chat.say = (text) => this.visit.say(text)
-    this.#instruction.skip = () => void this.visit.skip().catch(() => {}) // over already
+    this.#instruction.skip = () => void this.visit.skip(this.visit.guide?.check ?? "").catch(() => {}) // over already
     this.#chat.close = () => this.#closeChat()
     fill(
       this.#stage,

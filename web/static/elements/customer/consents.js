@@ -1,8 +1,9 @@
-// Step 1: the two consents, asked apart; each refusal is answered with another way.
+// Step 1: the consents, asked apart; each refusal is answered with another way.
 
 import { el, fill, icon } from "../../lib/html.js"
-import { pick, t } from "../../lib/i18n.js"
-import { Step, head, notice } from "./step.js"
+import { post } from "../../lib/api.js"
+import { pick, t, when } from "../../lib/i18n.js"
+import { Step, failure, head, notice } from "./step.js"
 
 /** @typedef {"recording"|"face"} Subject */
 
@@ -22,6 +23,7 @@ export class ConsentStep extends Step {
         this.visit.invited && invitedBy(this.visit),
         this.#question("recording", "record"),
         this.#question("face", "face"),
+        !this.visit.invited && this.#keeping(),
         problem,
         el("button", { class: "button primary full", type: "submit" }, t("common.continue")),
       ),
@@ -61,6 +63,52 @@ export class ConsentStep extends Step {
       el("div", { class: "answers" }, radio(true), radio(false)),
       otherWay,
     )
+  }
+
+  /** The third one: optional, apart from the others, and no answer is a no. */
+  #keeping() {
+    const place = el("fieldset", { class: "card flat stack consent" })
+    const standing = this.visit.agreed?.face_kept
+    const kept = standing?.answer === "agreed"
+    this.visit.choices.face_kept = kept ? null : (this.visit.choices.face_kept ?? false)
+    fill(
+      place,
+      el("legend", { class: "unseen" }, t("customer.consents.face_kept")),
+      el("h2", { "aria-hidden": "true" }, icon("lock"), t("customer.consents.face_kept")),
+      el("p", {}, pick(this.visit.consents?.face_kept)),
+      kept ? this.#keptSince(standing.at) : this.#keepBox(),
+    )
+    return place
+  }
+
+  #keepBox() {
+    const box = el("input", {
+      type: "checkbox",
+      name: "face_kept",
+      checked: this.visit.choices.face_kept === true,
+      onchange: () => (this.visit.choices.face_kept = box.checked),
+    })
+    return el("label", { class: "choice" }, box, el("span", { class: "name" }, t("customer.consents.keep")))
+  }
+
+  /** @param {number} at */
+  #keptSince(at) {
+    const told = el("div", { role: "status" })
+    const withdraw = async () => {
+      try {
+        this.visit.agreed = await post("/api/consents/withdraw", { subject: "face_kept" })
+        this.visit.choices.face_kept = false
+        fill(told, notice("verified", "check", t("customer.consents.erased")))
+      } catch (error) {
+        fill(told, failure(error))
+      }
+    }
+    fill(
+      told,
+      el("p", {}, t("customer.consents.kept_since", { at: when(at) })),
+      el("button", { class: "button", type: "button", onclick: withdraw }, t("customer.consents.withdraw")),
+    )
+    return told
   }
 
   /**

@@ -31,6 +31,13 @@ export class Instruction extends Live {
   #about = el("p", { class: "about" })
   #picture = el("span", { class: "picture", "aria-hidden": "true" })
   #count = el("span", { class: "count", role: "timer", "aria-live": "off" })
+  #other = el(
+    "button",
+    { class: "other-way", type: "button", onclick: () => this.skip() },
+    t("customer.guide.another_way"),
+  )
+  /** Set by the page: what "another way" does. */
+  skip = () => {}
   /** @type {Guide|null} */
   #guide = null
   #ends = 0 // performance.now() of the deadline
@@ -39,7 +46,7 @@ export class Instruction extends Live {
 
   /** @param {AbortSignal} signal */
   connect(signal) {
-    fill(this, this.#picture, el("div", {}, this.#about, this.#words), this.#count)
+    fill(this, this.#picture, el("div", {}, this.#about, this.#words, this.#other), this.#count)
     every(signal, 100, () => this.#tick())
     this.#tick()
   }
@@ -63,6 +70,7 @@ export class Instruction extends Live {
     fill(this.#about, t(`check.${check}`))
     fill(this.#words, passed ? t("customer.guide.passed") : sentence("reason", reason))
     this.#count.hidden = true
+    this.#other.hidden = true
   }
 
   /** Whether there is anything to show. */
@@ -76,6 +84,7 @@ export class Instruction extends Live {
     const guide = this.#guide
     this.hidden = !guide
     if (!guide) return
+    this.#other.hidden = guide.mode !== "face"
     this.#countDown(now)
     const said = DIGITS.test(guide.prompt ?? "")
     const prompted = Boolean(guide.prompt) && guide.hint !== "show_colour"

@@ -9,6 +9,7 @@ import { page } from "../../page.js"
 import { businessName } from "../businesses.js"
 import { askReason } from "../dialog.js"
 import { checkName, findingView } from "../finding.js"
+import { consentLedger } from "./consent_ledger.js"
 import { decisionMark, sealMark, verdictMark } from "../marks.js"
 import { attempt } from "../tell.js"
 import { listenForKeys, showKeys } from "../teller/keys.js"
@@ -254,6 +255,7 @@ export class SessionReplay extends Live {
       "section",
       { class: "findings", "aria-labelledby": "findings-title" },
       el("h2", { id: "findings-title" }, t("replay.findings")),
+      consentLedger(this.viewing.session.id),
       ...(found.length ? found.map((/** @type {any} */ one) => finding(one, seek)) : [el("p", { class: "quiet" }, t("replay.no_findings"))]),
     )
   }

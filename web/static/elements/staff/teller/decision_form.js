@@ -24,8 +24,9 @@ class DecisionForm extends Live {
   }
 
   /** @param {any} view of the session */
-  show({ id, decision, policy }) {
-    const missing = policy.met ? [] : standing(policy.missing)
+  show({ id, decision, policy, checks }) {
+    const asked = new Set([...checks.map((/** @type {any} */ one) => one.check), ...policy.heed])
+    const missing = policy.met ? [] : standing(policy.missing, asked)
     const key = JSON.stringify([id, decision, missing])
     if (key === this.#shown) return
     this.#shown = key
@@ -104,9 +105,12 @@ class DecisionForm extends Live {
 /**
  * The checks that stand in the way of an approval, by name, each once.
  * @param {string[]} reasons "check: reason"
+ * @param {Set<string>} asked what this customer was asked for; other ways need no mention
  */
-function standing(reasons) {
-  return [...new Set(reasons.map((one) => checkName(one.split(":")[0])))]
+function standing(reasons, asked) {
+  const checks = new Set(reasons.map((one) => one.split(":")[0]))
+  const named = [...checks].filter((check) => asked.has(check))
+  return (named.length ? named : [...checks]).map(checkName)
 }
 
 /** @param {{verdict: string, reason: string}} decision */
