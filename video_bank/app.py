@@ -313,6 +313,7 @@ async def call_centre(app: web.Application) -> AsyncIterator[None]:
         hour=config.erasure_hour,
         grace_days=config.key_grace_days,
         nightly=config.nightly_erasure,
+        unrecorded_days=config.unrecorded_days,
     )
     app[ARCHIVE].on_sealed, app[ARCHIVE].known = app[NOTARY].add, app[RUNNING].known
     ports, relays = _media_ports(config), app[RELAYS]

@@ -29,7 +29,7 @@ from recordings.pkcs11 import Pkcs11Keyring
 from recordings.recorder import Recorder
 from recordings.recovery import recover
 from recordings.replay import SignedReader
-from recordings.store import LocalStore, Store
+from recordings.store import LocalStore, Lock, Store
 from recordings.verify import Status, Verdict, verify_part
 from video_bank.config import Config
 from video_bank.errors import OperatorError, UserError
@@ -406,6 +406,15 @@ class Archive:
         except PermissionError:
             return "locked"
         return "removed"
+
+    async def lock(self, part: RowMapping, until: int, *, held: bool) -> None:
+        """Have the store keep a part's file until then, where it locks files; never less long.
+
+        Raises OSError: the store cannot be reached.
+        """
+        guard = getattr(self.store, "guard", None)
+        if guard is not None:
+            await asyncio.to_thread(guard, part["name"], Lock(until, held))
 
     async def certify(self, statement: dict[str, Any]) -> str:
         """A certificate over ``statement``, signed by the recorder's key."""

@@ -189,6 +189,14 @@ class Config:
     """Let compliance erase a session before its period is over, by hand and with a reason; the
     certificate says so. A legal hold forbids it in any case."""
 
+    erasure_approval: Literal["off", "second_person"] = "off"
+    """Whether one person is enough to erase a session by hand: `off`; `second_person`, when another
+    one has to ask for it first, within a day."""
+
+    unrecorded_days: int = 180
+    """Name, phone and ID number of a customer of whom nothing was ever recorded go so many days
+    after they were last here."""
+
     key_grace_days: int = 7
     """A month's key is destroyed so many days after the month: what must stay is then in backups
     under its new key."""
@@ -301,6 +309,8 @@ def _check(config: Config) -> None:
         raise OperatorError("tls_cert and tls_key go together")
     if config.replay_approval not in ("off", "second_person"):
         raise OperatorError("replay_approval must be off or second_person")
+    if config.erasure_approval not in ("off", "second_person"):
+        raise OperatorError("erasure_approval must be off or second_person")
     if config.erasure_hour > 23:
         raise OperatorError("erasure_hour must be at most 23")
     token = (config.pkcs11_module, config.pkcs11_token, config.pkcs11_pin_file)

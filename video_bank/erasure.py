@@ -11,6 +11,7 @@ which become unreadable when the month's key-encryption key is destroyed.
 """
 
 import contextlib
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, or_, select, update
 
 from video_bank.archive import TENANT, Archive
 from video_bank.blobs import Blobs
@@ -33,6 +34,10 @@ from video_bank.storage import tables as t
 
 log = logging.getLogger(__name__)
 
+ASKED = "erasure_asked"
+"The audit log's name of a request that a second person has to follow."
+GOOD_US = 24 * 3600 * 1_000_000
+"It stands for so long."
 LIVE = ("waiting", "offered", "talking", "wrap_up")
 "States in which a session is still worked on."
 STAYS = (
@@ -86,11 +91,13 @@ class Erasure:
         *,
         by: str | None = None,
         early: bool = False,
+        asked: Mapping[str, Any] | None = None,
         now: int | None = None,
     ) -> str:
         """Erase one session for good; answers with the id of its certificate.
 
         ``by``: the staff member, none for the nightly job.  ``early``: before its time is over.
+        ``asked``: the other person's request (:meth:`asked`), where the policy needs two.
 
         Raises:
             NotFound: there is no such session, or nothing of it was recorded.
@@ -98,6 +105,8 @@ class Erasure:
         """
         erasure, now = new_id(), now or now_us()
         actor = f"staff:{by}" if by else "server"
+        if asked:
+            reason = f"{reason} (asked for by staff:{asked['by']}: {asked['reason']})"
         async with self._db.write() as tx:
             parts = await self._erasable(tx, session, now, early=early)
             gone = await self._clear(tx, session)
@@ -130,6 +139,128 @@ class Erasure:
             # Without their keys the files say nothing; the next night removes them and signs.
             log.exception("x files of an erased session cannot be removed now")
         return erasure
+
+    async def ask(self, session: str, by: str, reason: str, *, early: bool) -> None:
+        """Ask for an erasure that a second person has to make.
+
+        Raises what :meth:`erase` does for a session that may not be erased.
+        """
+        async with self._db.write() as tx:
+            await self._erasable(tx, session, now_us(), early=early)
+            data = {"session": session, "reason": reason}
+            await self._timeline.append(tx, AUDIT, ASKED, f"staff:{by}", data)
+
+    async def asked(self) -> dict[str, dict[str, Any]]:
+        """The erasures asked for within a day, by session: who, when and why."""
+        e = t.timeline.c
+        since = now_us() - GOOD_US
+        query = select(e.actor, e.at, e.data).where(e.chain == AUDIT, e.kind == ASKED, e.at > since)
+        async with self._db.read() as c:
+            rows = (await c.execute(query.order_by(e.seq))).all()
+            names = {row.id: row.display_name for row in (await c.execute(select(t.staff))).all()}
+        found: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            said, by = json.loads(row.data), row.actor.partition(":")[2]
+            one = {"by": by, "name": names.get(by, by), "at": row.at, "reason": said["reason"]}
+            found.setdefault(said["session"], one)
+        return found
+
+    async def unlock(self) -> int:
+        """Remove the files that a store's lock kept when their session was erased, where it has
+        run out; how many.  Their certificates say `locked`, the audit log when they went."""
+        query = select(t.erasures).where(t.erasures.c.certificate.contains('"locked"'))
+        async with self._db.read() as c:
+            rows = (await c.execute(query)).mappings().all()
+        removed = 0
+        for row in rows:
+            said = json.loads(row["certificate"])["statement"]["parts"]
+            locked = {each["part_id"] for each in said if each["file"] == "locked"}
+            left = [p for p in row["parts"] if p["part_id"] in locked and "removed_at" not in p]
+            try:
+                files = await self._archive.remove({p["part_id"]: p["name"] for p in left})
+            except OSError:
+                log.exception("x files whose lock may have run out cannot be removed now")
+                continue
+            gone = [part for part, became in files.items() if became == "removed"]
+            if gone:
+                await self._removed(row, gone)
+            removed += len(gone)
+        return removed
+
+    async def _removed(self, row: RowMapping, gone: Sequence[str]) -> None:
+        now = now_us()
+        parts = [p | ({"removed_at": now} if p["part_id"] in gone else {}) for p in row["parts"]]
+        async with self._db.write() as tx:
+            await tx.execute(
+                update(t.erasures).where(t.erasures.c.id == row["id"]).values(parts=parts)
+            )
+            data = {"erasure": row["id"], "parts": list(gone)}
+            await self._timeline.append(tx, AUDIT, "locked_removed", "server", data)
+
+    async def unrecorded(self, before: int) -> list[str]:
+        """Customers of whom nothing was ever recorded and who were last here before then."""
+        s, c, i, p = t.sessions.c, t.customers.c, t.invitations.c, t.participants.c
+        recorded = select(t.parts.c.session_id)
+        took_part = select(p.session_id).where(p.person_id == c.id).correlate(t.customers)
+        busy = select(s.id).where(
+            or_(s.customer_id == c.id, s.id.in_(took_part)),
+            or_(s.id.in_(recorded), s.state.in_(LIVE), s.created_at > before),
+        )
+        invited = select(i.id).where(i.customer_id == c.id, i.expires_at > before)
+        query = select(t.customers).where(c.created_at < before, ~busy.exists(), ~invited.exists())
+        async with self._db.read() as reader:
+            rows = (await reader.execute(query.order_by(c.created_at))).mappings().all()
+        return [row["id"] for row in rows if self._is_named(row)]
+
+    async def forget(self, customer: str, before: int) -> bool:
+        """Mask such a customer's name and take out phone, ID number and what was written; false if
+        they came back meanwhile."""
+        if customer not in await self.unrecorded(before):
+            return False
+        async with self._db.write() as tx:
+            if await self._needed(tx, customer, besides=""):
+                return False
+            query = select(t.sessions.c.id).where(t.sessions.c.customer_id == customer)
+            sessions = list((await tx.execute(query)).scalars())
+            if set(sessions) & set(await standing(tx)):
+                return False
+            for session in sessions:
+                await self._clear_words(tx, session)
+            await self._mask(tx, customer)
+            data = {"customer": customer}
+            await self._timeline.append(tx, AUDIT, "customer_forgotten", "server", data)
+        return True
+
+    def _is_named(self, row: RowMapping) -> bool:
+        name = self._secrets.decrypt_text(row["name"], f"customers.name:{row['id']}")
+        return bool(row["phone"] or row["id_number"]) or name != mask_name(name)
+
+    async def _clear_words(self, tx: Tx, session: str) -> int:
+        """Chat, notes and reasons of a session; how many lines of chat."""
+        chats = await tx.execute(delete(t.chats).where(t.chats.c.session_id == session))
+        words = {"decision_reason": None, "notes": None, "transfer_note": None}
+        await tx.execute(
+            update(t.sessions)
+            .where(t.sessions.c.id == session)
+            .values(**words, rating_comment=None)
+        )
+        return chats.rowcount
+
+    async def _mask(self, tx: Tx, person: str) -> None:
+        c, place = t.customers.c, f"customers.name:{person}"
+        name = (await tx.execute(select(c.name).where(c.id == person))).scalar_one()
+        masked = mask_name(self._secrets.decrypt_text(name, place))
+        await tx.execute(
+            update(t.customers)
+            .where(c.id == person)
+            .values(
+                name=self._secrets.encrypt(masked, place),
+                phone=None,
+                phone_key=None,
+                id_number=None,
+                id_number_key=None,
+            )
+        )
 
     async def destroyed(self, keks: Sequence[str], reason: str) -> str:
         """Write down that key-encryption keys were destroyed; the certificate's id."""
@@ -254,25 +385,18 @@ class Erasure:
         corrections = await tx.execute(
             delete(t.corrections).where(t.corrections.c.finding_id.in_(ids))
         )
-        chats = await tx.execute(delete(t.chats).where(t.chats.c.session_id == session))
-        words = {"decision_reason": None, "notes": None, "transfer_note": None}
-        await tx.execute(
-            update(t.sessions)
-            .where(t.sessions.c.id == session)
-            .values(**words, rating_comment=None)
-        )
         counts = {
             "findings": len(findings),
             "pictures": sum(len(row["pictures"]) for row in findings),
             "corrections": corrections.rowcount,
-            "chats": chats.rowcount,
+            "chats": await self._clear_words(tx, session),
             "customers": await self._clear_customers(tx, session),
         }
         return Gone([], counts, _blobs_of(findings), await _exports(tx, session))
 
     async def _clear_customers(self, tx: Tx, session: str) -> int:
         """Take out the people of whom nothing but erased sessions is left."""
-        s, p, c = t.sessions.c, t.participants.c, t.customers.c
+        s, p = t.sessions.c, t.participants.c
         here = select(s.customer_id).where(s.id == session)
         guests = select(p.person_id).where(p.session_id == session, p.kind == "customer")
         people = {row[0] for row in (await tx.execute(here.union(guests))).all()}
@@ -281,20 +405,7 @@ class Erasure:
             if await self._needed(tx, person, besides=session):
                 continue
             await self.on_cleared(tx, person)
-            place = f"customers.name:{person}"
-            name = (await tx.execute(select(c.name).where(c.id == person))).scalar_one()
-            masked = mask_name(self._secrets.decrypt_text(name, place))
-            await tx.execute(
-                update(t.customers)
-                .where(c.id == person)
-                .values(
-                    name=self._secrets.encrypt(masked, place),
-                    phone=None,
-                    phone_key=None,
-                    id_number=None,
-                    id_number_key=None,
-                )
-            )
+            await self._mask(tx, person)
             cleared += 1
         return cleared
 

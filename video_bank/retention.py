@@ -105,6 +105,8 @@ class Plan:
     "Wrapped keys by the month whose key they go to."
     destroy: list[str] = field(default_factory=list)
     "Keys of months that are over, which wrap nothing."
+    forget: list[str] = field(default_factory=list)
+    "Customers of whom nothing was recorded and whose time is over."
 
     def view(self) -> dict[str, Any]:
         """As JSON."""
@@ -116,6 +118,7 @@ class Plan:
             "held": [each.view() for each in self.held],
             "moves": {month: len(rows) for month, rows in self.moves.items()},
             "destroy": self.destroy,
+            "forget": len(self.forget),
         }
 
 
@@ -131,6 +134,10 @@ class Report:
     destroyed: list[str] = field(default_factory=list)
     certificate: str | None = None
     "Of the destroyed keys."
+    forgotten: int = 0
+    "Customers of whom nothing was recorded, now without name, phone and ID number."
+    unlocked: int = 0
+    "Files of erased sessions that a lock had kept until now."
 
 
 class Survey:
@@ -199,11 +206,13 @@ class Retention:
         hour: int,
         grace_days: int,
         nightly: bool,
+        unrecorded_days: int = 180,
     ) -> None:
         self._db, self._timeline, self._archive = db, timeline, archive
         self.policy, self._erasure = policy, erasure
         self.hour, self.nightly = hour, nightly
         self._grace_us = grace_days * DAY_US
+        self._unrecorded_us = unrecorded_days * DAY_US
         self.wrappings = Wrappings(db, archive.keyring, TENANT)
 
     # -- looking --------------------------------------------------------------------------
@@ -219,6 +228,7 @@ class Retention:
                 await asyncio.to_thread(survey.add, chunk)
         plan = await asyncio.to_thread(survey.result, held)
         plan.destroy = await self._over(plan.at, survey.keks)
+        plan.forget = await self._erasure.unrecorded(plan.at - self._unrecorded_us)
         return plan
 
     async def _over(self, now: int, used: set[str]) -> list[str]:
@@ -238,7 +248,11 @@ class Retention:
         """Do what :meth:`plan` says; one session that cannot be erased does not stop the others."""
         await self._erasure.resume()
         plan, report = await self.plan(now), Report()
-        await self._keep(plan.longer)
+        report.unlocked = await self._erasure.unlock()
+        await self._keep(plan.longer, report)
+        for customer in plan.forget if erase else ():
+            before = plan.at - self._unrecorded_us
+            report.forgotten += await self._erasure.forget(customer, before)
         for each in plan.erase if erase else ():
             reason = f"{each.class_id}: {each.source}"
             try:
@@ -266,8 +280,27 @@ class Retention:
         await self._note(plan, report)
         return report
 
-    async def _keep(self, parts: Sequence[tuple[str, int]]) -> None:
-        """Note until when parts are kept; by few at a time, so that nobody waits to write."""
+    async def _keep(self, parts: Sequence[tuple[str, int]], report: Report) -> None:
+        """Keep parts longer.
+
+        A store that locks files hears of it first: what it cannot be told, the next night tries.
+        """
+        for start in range(0, len(parts), BATCH):
+            some = dict(parts[start : start + BATCH])
+            async with self._db.read() as c:
+                query = select(t.parts).where(t.parts.c.id.in_(some))
+                rows, held = (await c.execute(query)).mappings().all(), await standing(c)
+            for row in rows:
+                try:
+                    await self._archive.lock(row, some[row["id"]], held=row["session_id"] in held)
+                except OSError as error:
+                    log.error("x the lock of part %s is not extended: %s", row["name"], error)
+                    report.failed[row["name"]] = "lock_not_extended"
+                    del some[row["id"]]
+            await self._note_until(list(some.items()))
+
+    async def _note_until(self, parts: Sequence[tuple[str, int]]) -> None:
+        """By few at a time, so that nobody waits to write."""
         for start in range(0, len(parts), BATCH):
             async with self._db.write() as tx:
                 for part, until in parts[start : start + BATCH]:
@@ -284,6 +317,8 @@ class Retention:
             "shorter": plan.shorter,
             "moved": report.moved,
             "destroyed": report.destroyed,
+            "forgotten": report.forgotten,
+            "unlocked": report.unlocked,
             "policy": self.policy.version,
         }
         async with self._db.write() as tx:
@@ -302,7 +337,7 @@ class Retention:
             until = self.policy[row["product_class"]].until(row["sealed_at"] or now_us())
             if row["kept_until"] is not None and until < row["kept_until"]:
                 shorter.append((row["id"], until))
-        await self._keep(shorter)
+        await self._note_until(shorter)
         async with self._db.write() as tx:
             data = {"parts": len(shorter), "policy": self.policy.version}
             await self._timeline.append(tx, AUDIT, "retention_shortened", by, data)
@@ -415,6 +450,7 @@ async def _command(config: Config, verb: str) -> int:
             hour=config.erasure_hour,
             grace_days=config.key_grace_days,
             nightly=config.nightly_erasure,
+            unrecorded_days=config.unrecorded_days,
         )
         match verb:
             case "rotate":
@@ -431,6 +467,8 @@ async def _command(config: Config, verb: str) -> int:
                     print(f"erased {session}: certificate {certificate}")
                 for name, why in report.failed.items():
                     print(f"NOT erased {name}: {why}")
+                print(f"customers never recorded, forgotten: {report.forgotten}")
+                print(f"files that a lock had kept, removed: {report.unlocked}")
                 print(f"keys moved: {report.moved}; destroyed:", *report.destroyed)
                 return 1 if report.failed else 0
     finally:
@@ -448,6 +486,7 @@ def _say(plan: Plan) -> None:
     print(f"kept longer by the policy of today: {len(plan.longer)}")
     print(f"kept less long if you run `shorten`: {plan.shorter}")
     print(f"keys to be wrapped anew: {sum(map(len, plan.moves.values()))}")
+    print(f"would forget customers never recorded: {len(plan.forget)}")
     print("keys to be destroyed:", *plan.destroy or ["none"])
 
 

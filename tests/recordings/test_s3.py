@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,23 +37,6 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of 200 KB goes in four pieces, as one of 30 MB does otherwise."""
     for module in (bucket, s3):
         monkeypatch.setattr(module, "PIECE", PIECE)
-
-
-@pytest.fixture(name="server", scope="module")
-def _server(s3: Server) -> Server:
-    return s3
-
-
-@pytest.fixture(scope="module")
-def one_proxy(server: Server) -> Iterator[Proxy]:
-    with Proxy(server.endpoint) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def proxy(one_proxy: Proxy) -> Proxy:
-    one_proxy.well()
-    return one_proxy
 
 
 @pytest.fixture

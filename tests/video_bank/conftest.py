@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.buckets import _server, one_proxy, proxy, s3
 from video_bank.accounts import Accounts, SignedIn
 from video_bank.bus import LocalBus
 from video_bank.config import Config
@@ -14,6 +15,8 @@ from video_bank.delivery import DemoDelivery
 from video_bank.evidence import Timeline
 from video_bank.secrets import Secrets
 from video_bank.storage import Database
+
+__all__ = ["_server", "one_proxy", "proxy", "s3"]
 
 PASSWORD = "correct horse battery"
 

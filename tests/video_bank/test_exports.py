@@ -158,7 +158,7 @@ async def office(
 ) -> Office:
     made = Office(config, database, secrets, customers)
     await made.talk()
-    (gone,) = [each for each in (config.data / "blobs").rglob("*gone*")]
+    (gone,) = (config.data / "blobs").rglob("*gone*")
     gone.unlink()
     return made
 

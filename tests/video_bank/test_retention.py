@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,8 @@ class Bank:
     holds: Holds
     teller: str
 
-    async def customer(self, phone: str = "13800138000") -> str:
-        challenge = await self.customers.walk_in("张三", phone, "zh", "192.0.2.1")
+    async def customer(self, phone: str = "13800138000", name: str = "张三") -> str:
+        challenge = await self.customers.walk_in(name, phone, "zh", "192.0.2.1")
         signed_in = await self.customers.confirm(
             challenge.id, challenge.demo_code or "", "192.0.2.1"
         )
@@ -670,3 +670,65 @@ async def test_a_bank_moves_its_keys_into_a_token(
     assert (await bank.parts(erased))[0]["wrapped_dek"] is None
     assert await bank.session(customer)  # new calls record with the token's keys
     assert "keys_adopted" in await bank.told(AUDIT)
+
+
+async def test_erasing_by_hand_takes_two_where_the_bank_says_so(
+    bank: Bank,
+    config: Config,
+    accounts: Accounts,
+    admin: SignedIn,
+) -> None:
+    """The first only asks, however often; the second erases, and the certificate names both."""
+    session = await bank.session(await bank.customer())
+    app = web.Application(middlewares=[errors, identify])
+    app[CONFIG] = replace(config, erasure_approval="second_person", early_erasure=True)
+    app[ACCOUNTS], app[PAGES] = accounts, Pages()
+    app[RETENTION], app[ERASURE], app[HOLDS] = bank.retention, bank.erasure, bank.holds
+    for route in views.routes:
+        app.router.add_route(route.method, route.path, permitted(route))
+    other = await bank.erasure.asked()
+    assert other == {}
+    headers = {
+        "Origin": "http://localhost:8080",
+        "Cookie": f"{cookie_name(config)}={admin.cookie}",
+        "X-CSRF-Token": admin.login.csrf,
+    }
+    said = {"session": session, "number": session[-6:], "reason": "by court", "early": True}
+    async with TestClient(TestServer(app)) as client:
+        for _ in range(2):
+            async with client.post("/api/retention/erasures", json=said, headers=headers) as answer:
+                assert (answer.status, await answer.json()) == (202, {"asked": True})
+        async with client.get("/api/retention", headers=headers) as answer:
+            assert (await answer.json())["asked"][session]["own"]
+    assert (await bank.told(AUDIT)).count("erasure_asked") == 1
+    assert (await bank.parts(session))[0]["erased_at"] is None
+    asked = (await bank.erasure.asked())[session]
+    assert asked["by"] == admin.login.subject_id and asked["reason"] == "by court"
+    made = await bank.erasure.erase(session, "yes", by=bank.teller, early=True, asked=asked)
+    text = json.loads(await bank.erasure.certificate(made))["statement"]
+    assert text["by"] == f"staff:{bank.teller}"
+    assert text["reason"] == f"yes (asked for by staff:{admin.login.subject_id}: by court)"
+    with pytest.raises(Conflict, match="recording_erased"):
+        await bank.erasure.ask(session, bank.teller, "again", early=True)
+
+
+async def test_who_was_never_recorded_is_forgotten_in_time(bank: Bank) -> None:
+    recorded, stranger = await bank.customer(), await bank.customer("13900139000", "李四")
+    await bank.session(recorded)
+    now = now_us()
+    assert (await bank.retention.plan(now)).forget == []
+    later = now + 181 * DAY_US
+    plan = await bank.retention.plan(later)
+    assert plan.forget == [stranger] and plan.view()["forget"] == 1
+    dry = await bank.retention.night(later, erase=False)
+    assert dry.forgotten == 0
+    report = await bank.retention.night(later)
+    assert report.forgotten == 1
+    card = await bank.customers.card(stranger)
+    assert card["name"] == card["name_masked"] and not card["id_masked"]
+    async with bank.db.read() as c:
+        row = (await c.execute(select(t.customers).where(t.customers.c.id == stranger))).one()
+    assert row.phone is None and row.phone_key is None
+    assert "customer_forgotten" in await bank.told(AUDIT)
+    assert (await bank.retention.plan(later)).forget == []
+    assert (await bank.customers.card(recorded))["name"] == "张三"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,38 +19,26 @@ from recordings.keys import Trust
 from recordings.recorder import Recorder
 from recordings.s3 import S3Store
 from recordings.store import Lock
-from tests.recordings.buckets import Proxy, Server, behind, bucket_server, new_bucket, new_store
+from tests.recordings.buckets import Proxy, Server, behind, new_bucket, new_store
 from video_bank.accounts import SignedIn
 from video_bank.archive import Archive
+from video_bank.blobs import LocalBlobs
 from video_bank.config import Config
 from video_bank.customers import Customers
+from video_bank.erasure import Erasure
 from video_bank.errors import OperatorError
+from video_bank.evidence import AUDIT, Timeline
 from video_bank.keys import CONFIG, SPOOL
+from video_bank.periods import Policy
 from video_bank.replay import Replay
+from video_bank.retention import Report, Retention
+from video_bank.secrets import Secrets
 from video_bank.spool import AGAIN_S, Spool, bucket_store
 from video_bank.storage import Database, new_id, now_us
 from video_bank.storage import tables as t
 from video_bank.views.recordings import storage
 
 KEY = b"\x10\x02\x00\x9d\x01\x2a" + (720).to_bytes(2, "little") + (1280).to_bytes(2, "little")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with bucket_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def one_proxy(server: Server) -> Iterator[Proxy]:
-    with Proxy(server.endpoint) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def proxy(one_proxy: Proxy) -> Proxy:
-    one_proxy.well()
-    return one_proxy
 
 
 @dataclass
@@ -323,3 +311,52 @@ def test_the_store_of_the_settings(config: Config, server: Server, tmp_path: Pat
         lost = bucket_store(replace(settings, s3_bucket="no-such-bucket"))
         lost.spool.put("S-2/001.vbr", b"a part")
         lost.move("S-2/001.vbr", Lock())
+
+
+async def test_a_longer_period_reaches_the_lock_and_one_that_ran_out_lets_go(
+    bank: Bank, proxy: Proxy, tmp_path: Path, secrets: Secrets
+) -> None:
+    """A night hands later dates on, or leaves them for the next one; a file that was locked when
+    its session was erased goes by itself once it may."""
+    policy, timeline = Policy.load(), Timeline()
+    blobs = LocalBlobs(tmp_path / "blobs", b"b" * 32)
+    erasure = Erasure(bank.db, timeline, bank.archive, blobs, secrets, policy)
+    nights = Retention(
+        bank.db, timeline, bank.archive, policy, erasure, hour=19, grace_days=7, nightly=True
+    )
+    session = await bank.record()
+    await bank.spool.round()
+    (row,) = await bank.archive.parts(session)
+    later = row["kept_until"] + 400 * 24 * 3600 * 1_000_000
+
+    def locked_until() -> float:
+        return float(bank.store.bucket._head(row["name"])["ObjectLockRetainUntilDate"].timestamp())
+
+    before, report = locked_until(), Report()
+    proxy.fault = lambda method, path: "503"
+    await nights._keep([(row["id"], later)], report)
+    proxy.well()
+    assert report.failed == {row["name"]: "lock_not_extended"}
+    assert (await bank.archive.parts(session))[0]["kept_until"] == row["kept_until"]
+    await nights._keep([(row["id"], later)], Report())
+    assert locked_until() >= later / 1e6 > before
+    assert (await bank.archive.parts(session))[0]["kept_until"] == later
+
+    brief = await bank.record()
+    async with bank.db.write() as tx:
+        soon = update(t.parts).where(t.parts.c.session_id == brief)
+        await tx.execute(soon.values(kept_until=now_us() + 4_000_000))
+    await bank.spool.round()
+    made = await erasure.erase(brief, "early", by=bank.teller, early=True)
+    assert '"locked"' in await erasure.certificate(made)
+    assert await erasure.unlock() == 0
+    async with asyncio.timeout(20):
+        while not await erasure.unlock():  # noqa: ASYNC110  # a clock of moto's own
+            await asyncio.sleep(0.5)
+    name = await bank.part(brief)
+    with pytest.raises(FileNotFoundError):
+        bank.store.bucket.size(name)
+    assert await erasure.unlock() == 0
+    async with bank.db.read() as c:
+        kinds = [entry.kind for entry in await timeline.read(c, AUDIT)]
+    assert kinds.count("locked_removed") == 1

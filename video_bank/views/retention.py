@@ -33,6 +33,10 @@ async def overview(request: web.Request) -> web.Response:
                 "last": await retention.last(),
             },
             "early": request.app[CONFIG].early_erasure,
+            "asked": {
+                session: {"by": one["name"], "own": one["by"] == request[LOGIN].subject_id}
+                for session, one in (await request.app[ERASURE].asked()).items()
+            },
             "plan": plan.view(),
             "next": [each.view() for each in plan.kept[:DUE]],
             "sessions": len(plan.kept),
@@ -106,9 +110,15 @@ async def erase(request: web.Request) -> web.Response:
         raise NotAllowed("not_yet_due")
     if typed.strip().lower() != session[-TYPED:].lower():
         raise UserError("number_differs")
-    certificate = await request.app[ERASURE].erase(
-        session, reason, by=request[LOGIN].subject_id, early=early
-    )
+    erasure, me = request.app[ERASURE], request[LOGIN].subject_id
+    asked = None
+    if request.app[CONFIG].erasure_approval == "second_person":
+        asked = (await erasure.asked()).get(session)
+        if asked is None:
+            await erasure.ask(session, me, reason, early=early)
+        if asked is None or asked["by"] == me:
+            return web.json_response({"asked": True}, status=202)
+    certificate = await erasure.erase(session, reason, by=me, early=early, asked=asked)
     return web.json_response({"certificate": certificate}, status=201)
 
 

@@ -21,6 +21,8 @@ class RetentionDesk extends Live {
   /** @type {Map<string, any>} */
   #classes = new Map()
   #early = false
+  /** Erasures that wait for a second person, by session. @type {Record<string, {by: string, own: boolean}>} */
+  #asked = {}
 
   /** @param {AbortSignal} signal */
   connect(signal) {
@@ -34,6 +36,7 @@ class RetentionDesk extends Live {
     if (!all) return
     this.#classes = new Map(all.policy.classes.map((/** @type {any} */ one) => [one.id, one]))
     this.#early = all.early
+    this.#asked = all.asked
     this.#night(all)
     this.#part("months", ...months(all.months, Date.now()))
     this.#part("holds", ...all.holds.map((/** @type {any} */ one) => this.#hold(one)))
@@ -58,6 +61,7 @@ class RetentionDesk extends Live {
       ["will_hold", plan.held.length],
       ["will_move", moved],
       ["will_destroy", plan.destroy.length],
+      ["will_forget", plan.forget],
       ["shorter", plan.shorter],
       ["kept", sessions],
     ]
@@ -73,9 +77,10 @@ class RetentionDesk extends Live {
   #kept(one, now) {
     const due = one.kept_until <= now
     const state = one.hold ? mark("look", t("retention.held")) : due ? mark("bad", t("retention.due")) : mark("none", t("retention.not_due"))
+    const asked = this.#asked[one.session]
     const acts = el("div", { class: "row" })
     const name = { "aria-label": `${t("retention.erase")} ${one.session}` }
-    if (!one.hold && (due || this.#early)) acts.append(el("button", { type: "button", class: "button small danger", onclick: () => this.#erase(one, !due), ...name }, t("retention.erase")))
+    if (!one.hold && (due || this.#early) && !asked?.own) acts.append(el("button", { type: "button", class: "button small danger", onclick: () => this.#erase(one, !due), ...name }, t("retention.erase")))
     if (one.hold) acts.append(this.#lifting(one.hold, one.session))
     else acts.append(el("button", { type: "button", class: "button small", onclick: () => this.#fillHold(one.session), "aria-label": `${t("retention.place")} ${one.session}` }, t("retention.place")))
     return cells(
@@ -83,7 +88,7 @@ class RetentionDesk extends Live {
       ["class", pick(this.#classes.get(one.class)?.name) || one.class],
       ["until", el("time", {}, when(one.kept_until, DAY))],
       ["size", el("span", { class: "number" }, size(one.bytes))],
-      ["state", state],
+      ["state", asked ? el("span", { class: "stack" }, state, mark("look", t("retention.asked_by", { by: asked.by }))) : state],
       ["acts", acts],
     )
   }
@@ -153,8 +158,9 @@ class RetentionDesk extends Live {
     const reason = await askReason({ title: t("retention.erase_title"), why: t("retention.erase_why"), label: t("retention.reason"), confirm: t("retention.erase"), before, tone: "danger" })
     if (!reason) return
     const asked = { session: one.session, number: typed.value.trim(), reason, early }
-    if (!(await attempt(post("/api/retention/erasures", asked)))) return
-    tell(t("retention.erased"))
+    const made = await attempt(post("/api/retention/erasures", asked))
+    if (!made) return
+    tell(t(made.asked ? "retention.asked" : "retention.erased"))
     await this.#load()
   }
 

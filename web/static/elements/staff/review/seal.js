@@ -94,7 +94,7 @@ function part({ name, verdict, reason, record, time_us, records, chain, signer, 
     (wrong || where) && [t("seal.where"), [wrong, where].filter(Boolean).join(" · ")],
     [t("seal.chain"), el("code", {}, chain ?? "–")],
     [t("seal.signer"), el("code", {}, signer ?? "–")],
-    suite === 2 && [t("seal.suite"), t("seal.suite_2")],
+    suite === 2 ? [t("seal.suite"), t("seal.suite_2")] : "",
   ].filter(Boolean)
   return el(
     "section",
