@@ -58,6 +58,12 @@ _DATE = re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日")
 _TYPE = re.compile(
     r"(?:其他)?(?:有限责任公司|股份有限公司)[(（]|个人独资企业|普通合伙|有限合伙企业|个体工商户"
 )
+_FORMS = {
+    "type": _TYPE,
+    "name": re.compile(r"^[\u3400-\u9fff()（）·]{4,}(?:公司|厂|店|中心|合作社|事务所|合伙)$"),
+    "address": re.compile(r"^[\u3400-\u9fff]{2,}[市区县].+[路街道巷村镇].*[号室层楼]$"),
+}
+_BY_FORM = 0.8  # confidence in a value without its label
 _LONG = ("长期", "永久", "无固定期限")
 
 
@@ -176,6 +182,12 @@ def _values(runs: Sequence[_Run]) -> dict[str, Value]:
         if name not in found:
             found[name] = Value("".join(t for t, _ in texts), min(s for _, s in texts))
     _part_name_from_type(found)
+    taken = "".join(value.text for value in found.values())
+    for name, form in _FORMS.items():
+        # Pale labels are passed over; some values show by their form what they are.
+        fitting = [run for run in runs if form.search(run.text) and run.text not in taken]
+        if name not in found and len(fitting) == 1 and not _label(fitting[0]):
+            found[name] = Value(fitting[0].text, _BY_FORM * fitting[0].score)
     return found
 
 

@@ -61,16 +61,17 @@ def read(texts: Sequence[str], printed: Collection[str] = ()) -> Reading | None:
             rows, lines = zip(*likely[start : start + layout.rows], strict=True)
             zone = mend(layout, lines, printed)
             if zone is not None:
-                found.append(Reading(_doubted(zone, printed), rows))
+                found.append(Reading(doubted(zone, printed), rows))
     return min(found, key=_doubt, default=None)
 
 
-def _doubted(zone: Zone, printed: Collection[str]) -> Zone:
+def doubted(zone: Zone, printed: Collection[str]) -> Zone:
     """The zone with what no sum sees called unsure, unless the page prints it.
 
     That is a visa's optional data, under no check digit, where letters stand among digits that look
     like them; and a ``6`` or ``G`` among letters in a number, which are the same to every sum.
     """
+    zone = replace(zone, check_digits=mrz.sums(mrz.LAYOUTS[zone.form], zone.lines))
     unsure = {}
     optional = zone.text("optional").strip(FILLER)
     if "composite" not in zone.check_digits and _mixed(optional) and set(optional) & _TWINS:

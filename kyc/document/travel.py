@@ -198,7 +198,9 @@ class TravelDocument(Paper):
         if not self._zones:
             return None
         best = max(self._zones, key=lambda each: (self._zones[each].zone.valid, self._seen[each]))
-        return self._zones[best].zone
+        zone = self._zones[best].zone
+        # What one side leaves unsure another may print.
+        return mrz_repair.doubted(zone, _tokens(list(self._printed)))
 
     def _name(self, zone: Zone) -> mrz_name.Match:
         return mrz_name.compare(zone, list(self._printed))

@@ -90,9 +90,9 @@ def section(data: Path, instruments: Instruments) -> Section:
             f"{specimens.pictures} published specimens whose zone is known, each as it is, sideways"
             f" and upside down; {TRAVEL} drawn passports, visas and cards (zone in OCR-B),"
             f" {BANK_CARDS} bank cards, {LICENCES} licences, each as one webcam picture of"
-            " 1280 × 720: in perspective, turned up to 8°, blurred, noisy, unevenly lit, a third with a lamp"
-            " mirrored, JPEG; pages over 50–85 % of the width (licences 75–92 %, bank cards"
-            f" 35–75 %). Seed {REPORTED}; other seeds were used while the reading was made."
+            " 1280 × 720: in perspective, turned up to 8°, blurred, noisy, unevenly lit, a third"
+            " with a lamp mirrored, JPEG; pages over 50–85 % of the width (licences 75–92 %, bank"
+            f" cards 35–75 %). Seed {REPORTED}; other seeds were used while the reading was made."
         ),
         tables=(
             Table(
