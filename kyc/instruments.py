@@ -24,6 +24,7 @@ from kyc.face_match import FaceMatch
 from kyc.fused import FusedEncoder
 from kyc.image import decode
 from kyc.liveness.check import Liveness
+from kyc.liveness.colours import COUNT, ScreenColours
 from kyc.liveness.landmarks import Landmarks
 from kyc.liveness.mouth import Mouth
 from kyc.models import Prepared, prepare
@@ -95,6 +96,7 @@ class Instruments:
             "face_match": self._match,
             "continuity": self._continuity,
             "liveness": self._liveness,
+            "screen_colours": self._colours,
             "mouth": self._mouth,
         }
         if check not in makers:
@@ -133,6 +135,9 @@ class Instruments:
 
     def _mouth(self) -> Check:
         return Mouth(self.faces, self.landmarks)
+
+    def _colours(self, *, colours: list[str] | None = None, count: int = COUNT) -> Check:
+        return ScreenColours(self.faces, colours, int(count))
 
     def _liveness(
         self, *, prompts: list[str], prompt_s: float = 8.0, reference: bytes | None = None

@@ -23,7 +23,6 @@ from kyc.liveness.challenge import (
     BLINK_S,
     GAP_S,
     GREW,
-    MOUTH,
     NOD,
     PERSPECTIVE,
     TURN,
@@ -35,7 +34,8 @@ from kyc.liveness.challenge import (
 )
 
 LIPS_S = 0.3  # lips are closed for this long before a mouth opens, and after
-LIPS = 0.5  # of the way to open, above which lips are not closed
+OPENED = 0.19  # above closed lips: less than on a call, where the mouth has to be held open
+LIPS = 0.6  # of the way to open, above which lips are not closed
 MOUTH_MAX_S = 4.0  # open for longer is not an answer
 NOD_S = 2.0  # chin down and up again within this time
 FEWEST = 8  # pictures with a face, below which nothing is at rest
@@ -180,13 +180,15 @@ def _blinks(piece: Sequence[Look], rest: Neutral) -> Iterator[Action]:
 
 def _mouths(piece: Sequence[Look], rest: Neutral) -> Iterator[Action]:
     """From closed lips, wide, and closed again."""
-    apart = LIPS * MOUTH
+    apart = LIPS * OPENED
     for begin, end in _spells(piece, lambda pose: pose.mouth - rest.mouth > apart):
         if begin == 0 or piece[end][0] - piece[begin][0] > MOUTH_MAX_S * 1e6:
             continue
         if not (_closed_before(piece, begin, rest) and _closed_after(piece, end, rest)):
             continue
-        wide = [time for time, pose, _ in piece[begin : end + 1] if pose.mouth - rest.mouth > MOUTH]
+        wide = [
+            time for time, pose, _ in piece[begin : end + 1] if pose.mouth - rest.mouth > OPENED
+        ]
         if len(wide) >= ACTION_SAMPLES:
             yield Action("mouth", piece[begin][0], wide[ACTION_SAMPLES - 1])
 
@@ -196,7 +198,7 @@ def _closed_before(piece: Sequence[Look], begin: int, rest: Neutral) -> bool:
     if piece[0][0] > since:
         return False
     return all(
-        pose.mouth - rest.mouth <= LIPS * MOUTH for time, pose, _ in piece[:begin] if time >= since
+        pose.mouth - rest.mouth <= LIPS * OPENED for time, pose, _ in piece[:begin] if time >= since
     )
 
 
@@ -205,7 +207,7 @@ def _closed_after(piece: Sequence[Look], end: int, rest: Neutral) -> bool:
     if piece[-1][0] < until:
         return False
     return all(
-        pose.mouth - rest.mouth <= LIPS * MOUTH
+        pose.mouth - rest.mouth <= LIPS * OPENED
         for time, pose, _ in piece[end + 1 :]
         if time <= until
     )
