@@ -143,6 +143,7 @@ def test_the_check_meets_a_blink_and_keeps_its_picture(
     assert [picture.name for picture in finding.pictures] == ["face", "1_blink"]
     assert "blink" in hints
     assert len(finding.models) == 4
+    assert [other.check for other in finding.also] == ["passive"]
 
 
 def test_the_check_fails_on_what_was_not_done(instruments: Instruments, clip: Clip) -> None:
