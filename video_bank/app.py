@@ -31,7 +31,7 @@ from video_bank.approvals import Approvals
 from video_bank.archive import Archive, keyring_of, signer_of, store_of
 from video_bank.blobs import LocalBlobs
 from video_bank.bus import LocalBus
-from video_bank.businesses import Businesses, load_consents
+from video_bank.businesses import POLICIES, Businesses, load_consents
 from video_bank.calls import Calls
 from video_bank.checks import Checks
 from video_bank.config import Config, is_loopback, refuse_public_demo
@@ -172,7 +172,7 @@ def make_app(config: Config) -> web.Application:
     app[CONFIG] = config
     app[RELAYS] = _relays(config)
     app[PAGES] = Pages()
-    app[BUSINESSES] = Businesses()
+    app[BUSINESSES] = Businesses(policies=config.check_policies or POLICIES)
     app[CONSENTS] = load_consents()
     for route in ROUTES:
         app.router.add_route(route.method, route.path, permitted(route))

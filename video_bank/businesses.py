@@ -10,6 +10,7 @@ from video_bank.errors import NotFound, OperatorError
 from video_bank.policies import Policy, load
 
 HERE = Path(__file__).parent
+POLICIES = HERE / "policies.toml"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Businesses:
     def __init__(
         self,
         path: Path = HERE / "businesses.toml",
-        policies: Path = HERE / "policies.toml",
+        policies: Path = POLICIES,
     ) -> None:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         judged_by = load(policies)

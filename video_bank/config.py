@@ -178,6 +178,9 @@ class Config:
     retention_policy: Path | None = None
     """TOML file with the bank's changes to the periods of `video_bank/retention.toml`."""
 
+    check_policies: Path | None = None
+    """TOML file in the place of `video_bank/policies.toml`: which checks each product takes."""
+
     nightly_erasure: bool = True
     """Erase each night what is due. Without it nothing is erased but by hand, and the retention
     page goes on saying what is due."""
