@@ -153,7 +153,9 @@ if [ "$mode" = test ]; then
     command -v turnserver >/dev/null || missing="$missing coturn"
     command -v softhsm2-util >/dev/null || missing="$missing softhsm2"
     command -v nft >/dev/null || missing="$missing nftables"
-    dpkg -s fonts-noto-cjk >/dev/null 2>&1 || missing="$missing fonts-noto-cjk"
+    for font in fonts-noto-cjk fonts-ocr-b; do
+        dpkg -s $font >/dev/null 2>&1 || missing="$missing $font"
+    done
     # shellcheck disable=SC2086
     if [ -n "$missing" ] && ! apt_install $missing; then
         say "tests that need$missing will be skipped"
