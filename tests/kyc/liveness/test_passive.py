@@ -1,12 +1,19 @@
 """What the pictures of a face tell without asking for anything."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from kyc import commands
+from kyc.__main__ import main
 from kyc.check import Verdict
+from kyc.face import Face
 from kyc.image import Frame
-from kyc.liveness import depth
+from kyc.instruments import Instruments
+from kyc.liveness import depth, pulse, screen
 from kyc.liveness.passive import Passive
 from kyc.liveness.tracks import Window, judge
 
@@ -62,3 +69,74 @@ def test_without_a_face_nothing_is_checked() -> None:
     finding = passive.finding(3_000_000)
     assert (finding.verdict, finding.reason) == (Verdict.NOT_CHECKED, "no_face")
     assert set(finding.values["signals"]) >= {"depth", "motion"}
+
+
+def test_the_command_says_what_each_signal_says(
+    instruments: Instruments,
+    test_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "load", lambda _: instruments)
+    face = str(test_data / "faces" / "Al_Davis_0001.jpg")
+    assert main(["passive", face, "--json"]) == 1, "a still moves nothing"
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["signals"]) == {"depth", "motion", "screen", "colour", "pulse"}
+    assert report["verdict"] == "not checked" and report["faces"] == 1
+    assert report["signals"]["colour"]["reason"] == "unusual", "the picture is grey"
+    main(["passive", face, face, "--json"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["file"] for each in lines] == [face, face]
+    main(["passive", face])
+    assert "depth" in capsys.readouterr().out
+
+
+def test_what_is_no_picture_is_refused_before_anything_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    junk = tmp_path / "clip.mp4"
+    junk.write_bytes(b"no clip")
+    assert main(["passive", str(junk)]) == 2
+    assert main(["passive", str(tmp_path / "none.mp4")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_noise_has_no_pulse_and_a_beat_has() -> None:
+    chance = np.random.default_rng(6)
+    times = np.arange(0, 12, 0.1)
+    beat = np.sin(2 * np.pi * 1.2 * times)
+
+    def skin(strength: float) -> list[pulse.Sample]:
+        light = 1 + np.cumsum(chance.normal(0, 0.001, len(times)))
+        tones = np.array([80.0, 110.0, 160.0]) * (
+            1 + np.outer(beat, strength * np.array([0.6, 0.9, 0.4]))
+        )
+        seen = tones * light[:, None] + chance.normal(0, 0.15, tones.shape)
+        return [
+            (int(at * 1e6), (float(b), float(g), float(r)), 2.0)
+            for at, (b, g, r) in zip(times, seen, strict=True)
+        ]
+
+    assert [pulse.judge(skin(0.0)).reason for _ in range(20)] == ["unclear"] * 20
+    found = pulse.judge(skin(0.01))
+    assert found.verdict is Verdict.PASSED and found.values["beats_a_minute"] == 72
+    assert pulse.judge(skin(0.01)[:60]).reason == "too_short"
+
+
+def test_a_screens_grid_and_a_frame_are_told() -> None:
+    chance = np.random.default_rng(7)
+    plain = chance.normal(128, 12, (360, 480, 3))
+    down, across = np.mgrid[:360, :480]
+    beating = plain + 25 * np.sin(2 * np.pi * (0.21 * across + 0.13 * down))[..., None]
+    face = Face((180, 120, 120, 130), np.zeros((5, 2), np.float32), 1.0)
+
+    def told(picture: Any) -> str:
+        look = screen.look(np.clip(picture, 0, 255).astype(np.uint8), face)
+        assert look is not None
+        return screen.judge([look]).reason
+
+    assert told(plain) == "no_pattern"
+    assert told(beating) == "pattern"
+    bright = np.full((360, 480, 3), 40.0)
+    bright[40:330, 90:390] = 200
+    assert told(bright + chance.normal(0, 3, bright.shape)) == "frame_around"
