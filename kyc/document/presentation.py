@@ -27,7 +27,7 @@ SCREEN, COPY, EDGES, PRINT = 1.05, 0.85, 1.1, 0.16
 LEAST_ACROSS = 420  # pixels of the card's long side below which fine patterns are lost
 _WINDOW = 128  # pixels of the squares whose spectra are averaged
 _LOW, _HIGH = 0.16, 0.5  # cycles per pixel: below, print and guilloche live
-_LIT = 0.6  # share of the card that must be neither blown out nor black
+_LIT = 0.3  # share of the card that must be neither blown out nor black
 _COLOURED = 0.5  # natural logarithm of red over blue, between the card's extremes
 _TILTED, _SHADOW = 2.2, 22.0  # degrees; levels of luminance
 # Height of each field's ink over that of the address, on drawn cards: digits are lower than Han.
@@ -54,9 +54,16 @@ def findings(
     sights: Sequence[Sight], side: Side, media_time_us: int | None, models: dict[str, str]
 ) -> list[Finding]:
     """The hints from the best sights of one side of a card (about 200 CPU-ms a sight)."""
-    laid = [(sight, quad) for sight in sights if (quad := card.outline(sight)) is not None]
+    outlines = [(sight, card.outline(sight)) for sight in sights]
+    laid = [(sight, quad) for sight, quad in outlines if quad is not None and _whole(sight, quad)]
     asked = [hint for hint in HINTS if side == "front" or hint.name != "card_portrait_edges"]
     return [_finding(hint, laid, media_time_us, models) for hint in asked]
+
+
+def _whole(sight: Sight, quad: Points) -> bool:
+    """Whether all of the card was cut out: an outline at the edge may leave the emblem outside."""
+    height, width = sight.upright.shape[:2]
+    return bool((quad > 2).all() and (quad < (width - 3, height - 3)).all())
 
 
 def _finding(

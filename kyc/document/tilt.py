@@ -13,6 +13,7 @@ hint for a person. Tried on drawn cards only, never on real ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -56,11 +57,14 @@ class CardTilt:
 
     def __init__(self, finder: TextFinder) -> None:
         self._finder = finder
-        self._start: tuple[Points, Box, Bgr] | None = None
+        self._start: Box | None = None
+        "Where the print was in the first frame."
         self._points = np.empty((0, 2), np.float32)
         self._first = np.empty((0, 2), np.float32)
         self._before: Gray | None = None
         self._views: list[_View] = []
+        self._longest: list[_View] = []
+        "The most views of one go, when the card was lost and found again."
         self._pictures: dict[str, tuple[float, Frame]] = {}
         self._progress = 0.0
         self._finding: Finding | None = None
@@ -76,7 +80,7 @@ class CardTilt:
         self._before = gray(small)
         view = self._view(small)
         if view is None:
-            self._start = None
+            self._start = None  # begun anew with the next frame
             return self._guidance("slower", frame)
         self._views.append(view)
         self._keep("frame", -view.turn_deg, frame)
@@ -84,7 +88,7 @@ class CardTilt:
         if self._measure()["passes"]:
             self._finding = self._answer(frame.media_time_us)
             return self._finding
-        half_way = self._tilt() > ENOUGH_TILT / 2
+        half_way = self._tilt(self._views) > ENOUGH_TILT / 2
         return self._guidance("tilt_more" if half_way else "tilt_card", frame)
 
     def expire(self, media_time_us: int) -> Finding:
@@ -107,12 +111,12 @@ class CardTilt:
         mask = np.zeros(small.shape[:2], np.uint8)
         x, y, w, h = (round(v) for v in box)
         mask[max(0, y) : y + h, max(0, x) : x + w] = 255
-        found = cv2.goodFeaturesToTrack(gray(small), POINTS, 0.02, 5, None, mask)
-        if found is None or len(found) < KEPT:
+        found = _good_points(small, mask)
+        if len(found) < KEPT:
             return "closer"
-        self._first = self._points = np.asarray(found.reshape(-1, 2), np.float32)
-        self._start = (np.asarray(corners(box), np.float32), box, small)
-        self._views, self._pictures = [], {}
+        self._first = self._points = found
+        self._start = box
+        self._longest, self._views = max(self._longest, self._views, key=len), []
         return "tilt_card"
 
     def _follow(self, small: Bgr) -> bool:
@@ -135,9 +139,26 @@ class CardTilt:
             return None
         held = obey.ravel() == 1
         normal = _normal(self._first[held], self._points[held], small.shape[1], small.shape[0])
-        light = _laid_back(small, turn, self._start[1])
+        light = _laid_back(small, turn, self._start)
+        if held.sum() < POINTS // 2:
+            self._refill(small, turn, held)
         angle = float(np.degrees(np.arccos(np.clip(normal[2], -1, 1))))
         return _View(angle, normal, float(obey.mean()), light)
+
+    def _refill(self, small: Bgr, turn: Any, held: Any) -> None:
+        """New points on the card, for those that were lost or disobeyed."""
+        assert self._start is not None
+        place = cv2.perspectiveTransform(corners(self._start)[None], turn)[0]
+        mask = np.zeros(small.shape[:2], np.uint8)
+        cv2.fillConvexPoly(mask, np.round(place).astype(np.int32), (255,))
+        for x, y in self._points[held]:
+            cv2.circle(mask, (round(float(x)), round(float(y))), 4, (0,), -1)
+        found = _good_points(small, mask)
+        first = (
+            cv2.perspectiveTransform(found[None], np.linalg.inv(turn))[0] if len(found) else found
+        )
+        self._points = np.concatenate([self._points[held], found])
+        self._first = np.concatenate([self._first[held], np.asarray(first, np.float32)])
 
     def _keep(self, name: str, worth: float, frame: Frame) -> None:
         if name not in self._pictures or worth > self._pictures[name][0]:
@@ -145,18 +166,19 @@ class CardTilt:
 
     # -- judging -------------------------------------------------------------------------------
 
-    def _tilt(self) -> float:
+    def _tilt(self, views: Sequence[_View]) -> float:
         """Degrees between the first view and the most different steady one."""
-        turns = sorted(view.turn_deg for view in self._views)
+        turns = sorted(view.turn_deg for view in views)
         # Odd frames are noise: the third largest counts.
         return turns[-3] if len(turns) > 2 else 0.0
 
     def _measure(self) -> dict[str, Any]:
-        if len(self._views) < LEAST_FRAMES:
-            return {"passes": False, "tilt_deg": round(self._tilt(), 1)}
-        light, wander = reflection(np.stack([view.light for view in self._views]))
-        plane = float(np.median([view.plane for view in self._views]))
-        tilt = self._tilt()
+        views = max(self._longest, self._views, key=len)
+        tilt = self._tilt(views)
+        if len(views) < LEAST_FRAMES:
+            return {"passes": False, "tilt_deg": round(tilt, 1)}
+        light, wander = reflection(np.stack([view.light for view in views]))
+        plane = float(np.median([view.plane for view in views]))
         passes = tilt >= ENOUGH_TILT and plane >= PLANE and light >= REFLECTION and wander >= WANDER
         return {
             "passes": passes,
@@ -179,7 +201,7 @@ class CardTilt:
             reason=reason,
             score=measured.get("reflection"),
             threshold=REFLECTION,
-            values={**measured, "frames": len(self._views)},
+            values={**measured, "frames": max(len(self._longest), len(self._views))},
             pictures=pictures,
             media_time_us=media_time_us,
         )
@@ -187,7 +209,7 @@ class CardTilt:
     def _judge(self, measured: dict[str, Any]) -> tuple[Verdict, str]:
         if measured.pop("passes"):
             return Verdict.PASSED, "moves_like_a_card"
-        if not self._views:
+        if not self._views and not self._longest:
             return Verdict.NOT_CHECKED, "no_card"
         if "plane" not in measured:
             return Verdict.NOT_CHECKED, "timeout"
@@ -198,7 +220,7 @@ class CardTilt:
         return Verdict.FAILED, "no_reflection"
 
     def _guidance(self, hint: str, frame: Frame) -> Guidance:
-        self._progress = max(self._progress, min(0.95, self._tilt() / ENOUGH_TILT))
+        self._progress = max(self._progress, min(0.95, self._tilt(self._views) / ENOUGH_TILT))
         quad = None
         if len(self._points) >= KEPT and self._start is not None:
             shares = frame.size[0] / _small_size(frame.bgr)[0]
@@ -262,6 +284,12 @@ def _laid_back(small: Bgr, turn: Any, box: Box) -> Any:
         picture, turn @ place, _PATCH, flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(laid, np.float32)
+
+
+def _good_points(small: Bgr, mask: Any) -> Points:
+    found = cv2.goodFeaturesToTrack(gray(small), POINTS, 0.02, 5, None, mask)
+    points = np.empty((0, 2)) if found is None else found.reshape(-1, 2)
+    return np.asarray(points, np.float32)
 
 
 def _small_size(bgr: Bgr) -> tuple[int, int]:
