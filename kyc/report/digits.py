@@ -93,14 +93,15 @@ def told(outcomes: list[Outcome]) -> Section:
         notes=(
             "The check asks up to three times, each time for new digits; the figures are of one "
             "reading each.",
-            "Other digits: does a recording pass for what it does not say? What passes is misheard, a "
-            "digit swallowed or taken for another.",
+            "Other digits: does a recording pass for what it does not say? What passes is misheard, "
+            "a digit swallowed or taken for another.",
             "Whoever is misheard in every round fails with `other_digits`: a person decides then.",
             "Delays are wall time of this run, beside whatever else the machine did.",
         ),
         untested=(
-            "Human Mandarin: no recordings of digits could be had, so whether the low rates are these "
-            "voices' or the recogniser's is not known. No product requires this check as shipped.",
+            "Human Mandarin: no recordings of digits could be had, so whether the low rates are "
+            "these voices' or the recogniser's is not known. No product requires this check as "
+            "shipped.",
             "Noise, music and other people talking beyond a quiet hiss; lost packets.",
             "Whether the voice is the customer's, live, or made by a machine: this check only "
             "compares words. Synthetic voices pass it, as the table shows.",
