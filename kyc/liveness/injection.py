@@ -16,19 +16,20 @@ import hashlib
 import random
 import statistics
 import tomllib
+from array import array
 from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import sub
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from kyc.check import BadInput, Finding, Verdict
 
 TEXT = 200
 REPORTS = 20  # a page that changes cameras more often tells nothing new
-KEPT = 6000  # frames remembered: four minutes at 25 a second
+KEPT = 3000  # frames remembered: two minutes at 25 a second, half a megabyte a session
 
 FRAMES = 75  # before the clock is judged: three seconds
 REGULAR = 0.0005  # spread of the gaps between frames over their middle value; see timing()
@@ -38,7 +39,7 @@ SAME_PICTURE = 0.6  # grey levels between two codings of one picture
 LOOP_PICTURES = 8  # distinct pictures that came before, all by the same time
 LOOP_US = 2_000_000  # a loop is no shorter
 LAG_US = 100_000
-DISTINCT = 3000  # distinct pictures remembered
+DISTINCT = 1200  # distinct pictures remembered: 1.3 megabytes a session
 STILL_PICTURES = 40
 ASK_S = (20.0, 60.0)  # the moment of the question, seconds after the first frame
 ANSWER_S = 6.0
@@ -51,7 +52,7 @@ def _words() -> dict[str, list[str]]:
 
 
 WORDS = _words()
-Cells = tuple[float, ...]
+Cells: TypeAlias = "array[float]"
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,6 @@ class Injection:
         self._chance = source or random.SystemRandom()
         self._reports: list[Report] = []
         self._times: deque[int] = deque(maxlen=KEPT)
-        self._sizes: deque[tuple[bool, int]] = deque(maxlen=KEPT)
         self._first_sizes: list[int] = []
         self._seen: dict[bytes, int] = {}
         self._again = 0
@@ -173,7 +173,6 @@ class Injection:
             self._began_s = now_s
         self._frames += 1
         self._times.append(time_us)
-        self._sizes.append((keyframe, len(data)))
         if len(self._first_sizes) < FRAMES:
             self._first_sizes.append(len(data))
         if keyframe and (size := vp8_size(data)):
@@ -431,14 +430,14 @@ def cells(width: int, height: int, bgr: bytes) -> Cells:
     if len(bgr) != width * height * 3 or width < 2 * GRID or height < 2 * GRID:
         raise BadInput("picture_size")
     across, down = width // GRID, height // GRID
-    means = []
+    means = array("f")
     for row in range(GRID):
         lines = [(row * down + share * down // 4) * width * 3 for share in (1, 2, 3)]
         for cell in range(GRID):
             start = cell * across * 3 + 1
             total = sum(sum(bgr[at + start : at + start + across * 3 : 3]) for at in lines)
             means.append(total / (3 * across))
-    return tuple(means)
+    return means
 
 
 def vp8_size(frame: bytes) -> tuple[int, int] | None:
