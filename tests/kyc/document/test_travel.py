@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kyc import __main__ as command
+from kyc import commands
 from kyc.check import Finding, Verdict
 from kyc.document import mrz
 from kyc.document.page import Paper
-from kyc.image import Bgr, decode, open_still
+from kyc.image import Bgr, decode, jpeg, open_still
 from kyc.instruments import Instruments
 from kyc.report import papers, webcam
 from tests.kyc.conftest import show, still
@@ -46,6 +48,27 @@ def test_specimens_are_read_exactly(instruments: Instruments, test_data: Path) -
         assert finding.values["checks"]["name"] == "confirmed"
         portrait = decode({each.name: each.jpeg for each in finding.pictures}["portrait"])
         assert len(instruments.faces.find(portrait)) == 1
+
+
+def test_the_command_prints_zone_fields_and_check_digits(
+    instruments: Instruments,
+    passport: tuple[papers.Travel, Bgr],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commands, "load", lambda _: instruments)
+    drawn, picture = passport
+    (tmp_path / "page.jpg").write_bytes(jpeg(picture))
+    assert command.main(["travel-document", str(tmp_path / "page.jpg"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert tuple(report["mrz"]) == drawn.lines
+    assert set(report["check_digits"].values()) <= {"ok", "absent"}
+    assert report["fields"]["number"] == {
+        "value": drawn.number,
+        "confidence": report["fields"]["surname"]["confidence"],
+    }
+    assert (report["verdict"], report["reason"]) == ("passed", "read")
 
 
 def test_a_passport_upside_down(
