@@ -30,9 +30,9 @@ class Look:
 LOOKS: dict[str, Look] = {
     "id_card_front": Look("card_front", portrait=True),
     "id_card_back": Look("card_back"),
-    "travel_document": Look("passport", portrait=True),
+    "travel_document": Look("passport", first="no_document", portrait=True),
     "bank_card": Look("bank_card"),
-    "business_licence": Look("licence"),
+    "business_licence": Look("licence", first="no_document"),
     "card_tilt": Look("tilt", fps=10.0),
     "face_match": Look("face", first="no_face", face=True, compares=True),
     "liveness": Look("face", fps=10.0, first="no_face", face=True),

@@ -1,8 +1,11 @@
 """The checks of a call: what is run, kept, watched, seen by eye and decided, on a real database."""
 
+import ast
 import asyncio
 import contextlib
+import itertools
 import json
+import re
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -486,8 +489,43 @@ def test_likeness_of_what_cannot_be_compared() -> None:
         assert likeness(FACE, other) is None
 
 
+CODE = re.compile(r"[a-z][a-z0-9_]+")
+NO_CHECKS = ("report", "commands")
+HINTS = (
+    "no_card", "no_document", "closer", "farther", "centre", "hold_still", "less_glare",
+    "more_light", "turn_card", "turn_document", "wrong_side", "wrong_document", "show_zone",
+    "show_other_side", "reading", "no_face", "one_face_only", "look_straight", "show_eyes", "blink",
+    "mouth", "left", "right", "nod", "say_digits", "picture_lost", "done", "tilt_card",
+    "tilt_more", "slower", "show_mouth",
+)  # fmt: skip
+"What is put together elsewhere than in a `Guidance(…)`."
+
+
+def said(kyc: Path) -> tuple[set[str], set[str]]:
+    """The hints and reasons that stand in the checks' source: `Guidance("hint"`, `hint="hint"`, and
+    a reason right behind its verdict."""
+    hints, reasons = set(), set()
+    for path in kyc.rglob("*.py"):
+        if path.relative_to(kyc).parts[0] in NO_CHECKS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            parts = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
+            for verdict, reason in itertools.pairwise(parts):
+                if ast.unparse(verdict).startswith("Verdict."):
+                    reasons.add(getattr(reason, "value", None))
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Guidance" and parts:
+                hints.add(getattr(parts[0], "value", None))
+    return tuple(  # type: ignore[return-value]
+        {code for code in codes if isinstance(code, str) and CODE.fullmatch(code)}
+        for codes in (hints, reasons)
+    )
+
+
 def test_every_check_has_its_words(root: Path) -> None:
-    """Names, instructions and modes that pages translate."""
+    """Names, instructions, modes and answers that pages translate."""
+    hints, reasons = said(root / "kyc")
+    assert "colour_soon" in hints and "read" in reasons
+    hints |= set(HINTS)
     for language in ("zh", "en"):
         words: dict[str, str] = {}
         for area in ("common", "customer", "staff"):
@@ -496,3 +534,6 @@ def test_every_check_has_its_words(root: Path) -> None:
         for check, look in LOOKS.items():
             assert f"check.{check}" in words and f"hint.{look.first}" in words
             assert f"customer.guide.{look.mode}" in words
+        missing = [f"hint.{code}" for code in sorted(hints) if f"hint.{code}" not in words]
+        missing += [f"reason.{code}" for code in sorted(reasons) if f"reason.{code}" not in words]
+        assert missing == [], language

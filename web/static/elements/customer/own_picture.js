@@ -81,7 +81,7 @@ export class OwnPicture extends Live {
     const shown = overlap(picture, { x: 0, y: 0, width, height })
     const shape = guide.mode === "face" ? oval(shown) : frame(shown, PAPERS[guide.mode] ?? CARD)
     this.#veil.setAttribute("d", `M0 0H${width}V${height}H0Z ${shape}`)
-    this.#outline.setAttribute("d", shape + inside(guide.mode, shown))
+    this.#outline.setAttribute("d", shape + inside(guide.mode, shown, this.mirrored))
     this.#filled.setAttribute("d", shape)
     const progress = Math.min(1, Math.max(0, guide.progress ?? 0))
     this.#filled.setAttribute("stroke-dasharray", `${progress} 2`)
@@ -173,11 +173,12 @@ function place({ x, y, width, height }, paper) {
  * What helps to lay it the right way: a passport's picture and lines, a bank card's chip.
  * @param {string} mode
  * @param {Box} box
+ * @param {boolean} mirrored as the customer sees the page's picture
  */
-function inside(mode, box) {
+function inside(mode, box, mirrored) {
   const { x, y, width: w, height: h } = place(box, PAPERS[mode] ?? CARD)
   const rect = (/** @type {number} */ left, /** @type {number} */ top, /** @type {number} */ across, /** @type {number} */ down) =>
-    `M${x + left * w} ${y + top * h}h${across * w}v${down * h}h${-across * w}Z`
+    `M${x + (mirrored ? 1 - left - across : left) * w} ${y + top * h}h${across * w}v${down * h}h${-across * w}Z`
   if (mode === "passport") return `M${x} ${y + h * (1 - ZONE)}h${w}${rect(0.06, 0.16, 0.26, 0.46)}`
   if (mode === "bank_card") return rect(0.1, 0.36, 0.13, 0.18)
   return ""
