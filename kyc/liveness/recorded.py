@@ -33,9 +33,9 @@ from kyc.liveness.challenge import (
     unusable,
 )
 
-LIPS_S = 0.3  # lips are closed for this long before a mouth opens, and after
-OPENED = 0.19  # above closed lips: less than on a call, where the mouth has to be held open
-LIPS = 0.6  # of the way to open, above which lips are not closed
+LIPS_S = 0.35  # lips are closed for this long before a mouth opens, and after
+OPENED = 0.21  # above closed lips: less than on a call, where the mouth has to be held open
+LIPS = 0.5  # of the way to open, above which lips are not closed
 MOUTH_MAX_S = 4.0  # open for longer is not an answer
 NOD_S = 2.0  # chin down and up again within this time
 FEWEST = 8  # pictures with a face, below which nothing is at rest
@@ -147,7 +147,7 @@ def _rest(poses: Sequence[Measures]) -> Neutral:
     eyes = sorted(pose.eyes for pose in poses)
     return Neutral(
         eyes=eyes[int(0.7 * (len(eyes) - 1))],
-        mouth=mouths[int(0.2 * (len(mouths) - 1))],
+        mouth=mouths[int(0.05 * (len(mouths) - 1))],
         yaw=statistics.median(pose.yaw for pose in poses),
         pitch=statistics.median(pose.pitch for pose in poses),
         size=statistics.median(pose.size for pose in poses[:FEWEST]),

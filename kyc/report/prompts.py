@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 CLIPS = ("d9", "d13", "d18", "d20", "s18")
 DEADLINE_S = 8.0
 VARIANTS = 40  # of each clip: cut, slower or faster, mirrored
-LOOPS = 2_000
+LOOPS = 10_000
 LOOP_FPS = 10.0
 ZOOMS = 20  # of each clip
 LIT = 2  # sittings for each clip and light
 _TRUTH = Path(__file__).with_name("clips.toml")
+_MIRRORED = {"left": "right", "right": "left"}
 _BEFORE_S = 0.6  # a cut must leave the face at rest before the first action
 
 
@@ -62,7 +63,7 @@ class Watched:
 def section(data: Path, instruments: Instruments) -> Section:
     """About three CPU-minutes."""
     clips = [_watch(data, name, instruments) for name in CLIPS]
-    own, others, alone = _recorded(clips, random.Random(20))
+    own, others, disputed, alone = _recorded(clips, random.Random(20))
     sittings = _colours(data, instruments)
     return Section(
         "Prompts and colours",
@@ -76,6 +77,7 @@ def section(data: Path, instruments: Instruments) -> Section:
                 [
                     ("prompts the clip truly answers, in order, 1 to 3", str(own)),
                     ("other random prompts, 1 to 4", str(others)),
+                    ("prompts only an action under `unclear` would answer", str(disputed)),
                     *((f"of these, {name} alone", str(rate)) for name, rate in alone.items()),
                 ],
             ),
@@ -120,8 +122,8 @@ def _watch(data: Path, name: str, instruments: Instruments) -> Watched:
 
 def _recorded(
     clips: Sequence[Watched], chance: random.Random
-) -> tuple[Rate, Rate, dict[str, Rate]]:
-    own, others = [0, 0], [0, 0]
+) -> tuple[Rate, Rate, Rate, dict[str, Rate]]:
+    own, others, disputed = [0, 0], [0, 0], [0, 0]
     alone = {prompt: [0, 0] for prompt in PROMPTS}
     for clip in clips:
         for number in range(VARIANTS):
@@ -130,14 +132,18 @@ def _recorded(
             if right:
                 own[0] += follow(made.trace, right, DEADLINE_S).passed
                 own[1] += 1
-            for prompts in _unanswered(made, chance):
+            for prompts, open_to_doubt in _unanswered(made, chance):
                 passed = follow(made.trace, prompts, DEADLINE_S).passed
-                others[0] += passed
-                others[1] += 1
+                counted = disputed if open_to_doubt else others
+                counted[0] += passed
+                counted[1] += 1
+                if open_to_doubt:
+                    continue
                 if len(prompts) == 1:
                     alone[prompts[0]][0] += passed
                     alone[prompts[0]][1] += 1
-    return Rate(*own), Rate(*others), {name: Rate(*each) for name, each in alone.items()}
+    counts = Rate(*own), Rate(*others), Rate(*disputed)
+    return *counts, {name: Rate(*each) for name, each in alone.items()}
 
 
 def _variant(clip: Watched, chance: random.Random, mirrored: bool) -> Watched:
@@ -154,7 +160,12 @@ def _variant(clip: Watched, chance: random.Random, mirrored: bool) -> Watched:
             pose = replace(pose, yaw=-pose.yaw)
         trace.append(Observation(time_us, each.faces, pose))
     truth = [
-        replace(each, begin=(each.begin - start) / pace, end=(each.end - start) / pace)
+        replace(
+            each,
+            prompt=_MIRRORED.get(each.prompt, each.prompt) if mirrored else each.prompt,
+            begin=(each.begin - start) / pace,
+            end=(each.end - start) / pace,
+        )
         for each in clip.truth
         if each.end > start
     ]
@@ -177,14 +188,19 @@ def _answered(truth: Sequence[Shown], chance: random.Random) -> list[str]:
     return prompts
 
 
-def _unanswered(clip: Watched, chance: random.Random) -> Iterator[list[str]]:
-    """Random prompts the clip does not answer, however generously it is looked at."""
+def _unanswered(clip: Watched, chance: random.Random) -> Iterator[tuple[list[str], bool]]:
+    """Random prompts the clip does not surely answer; True where somebody might say it does."""
     for prompts in [[each] for each in PROMPTS] + [
         chance.choices(PROMPTS, k=chance.randint(2, 4)) for _ in range(6)
     ]:
-        left = iter(clip.truth)
-        if not all(any(each.prompt == prompt for each in left) for prompt in prompts):
-            yield prompts
+        if not _answers([each for each in clip.truth if each.sure], prompts):
+            yield prompts, _answers(clip.truth, prompts)
+
+
+def _answers(truth: Sequence[Shown], prompts: Sequence[str]) -> bool:
+    """Whether what is shown has the prompts in their order."""
+    left = iter(truth)
+    return all(any(each.prompt == prompt for each in left) for prompt in prompts)
 
 
 def _loops(clips: Sequence[Watched], chance: random.Random) -> Rate:
