@@ -93,8 +93,8 @@ def told(outcomes: list[Outcome]) -> Section:
         notes=(
             "The check asks up to three times, each time for new digits; the figures are of one "
             "reading each.",
-            "Other digits: does a recording pass for what it does not say? What passes is misheard, "
-            "a digit swallowed or taken for another.",
+            "Other digits: does a recording pass for what it does not say? What passes "
+            "is misheard, a digit swallowed or taken for another.",
             "Whoever is misheard in every round fails with `other_digits`: a person decides then.",
             "Delays are wall time of this run, beside whatever else the machine did.",
         ),

@@ -81,7 +81,8 @@ async def test_a_voice_is_understood_piece_by_piece(
     """The one test with the real models: sound in pieces of a fifth of a second, as in a call."""
     if not listener.installed():
         pytest.skip("the packages of requirements-hearing.txt are not installed")
-    row = json.loads((VOICES / "truth.json").read_text("utf-8"))[0]
+    truth = json.loads((VOICES / "truth.json").read_text("utf-8"))
+    row = next(each for each in truth if each["language"] == "en")
     pcm = read(VOICES / row["file"])
     ears = Listener(models_dir=tmp_path_factory.mktemp("hearing"))
     async with ears.open(row["language"]) as ear:
