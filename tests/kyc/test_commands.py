@@ -77,11 +77,11 @@ def test_match_measures_a_list_of_pairs(
 ) -> None:
     rows = (test_data / "faces" / "pairs.csv").read_text("utf-8").splitlines()
     pairs = tmp_path / "pairs.csv"
-    pairs.write_text("\n".join([rows[0], *rows[1:16], *rows[-15:]]) + "\n", "utf-8")
+    pairs.write_text("\n".join([rows[0], *rows[1:7], *rows[-6:]]) + "\n", "utf-8")
     arguments = ["match", "--pairs", str(pairs), "--dir", str(test_data / "faces"), "--json"]
     assert command.main(arguments) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["n"] == 30
+    assert report["n"] == 12
     assert report["accuracy"] >= 0.9
     assert report["fmr_95"][0] <= report["fmr"] <= report["fmr_95"][1]
 
