@@ -33,6 +33,9 @@ def write(page: Path, made: Mapping[str, Section], order: Sequence[str], head: s
             pictures.append(picture.name)
         texts[name] = markdown(section, pictures)
     parts = [f"<!-- {n} -->\n{texts[n]}\n<!-- /{n} -->\n" for n in order if n in texts]
+    absent = [name for name in order if name not in texts]
+    if absent:
+        head += f"\n**Not in this edition, because not measured yet:** {', '.join(absent)}.\n"
     page.write_text("\n".join([head, *parts]), "utf-8")
 
 

@@ -23,8 +23,10 @@ def test_one_section_made_anew_leaves_the_others(tmp_path: Path) -> None:
     out = tmp_path / "reports" / "biometrics.md"
     order = ("cards", "faces")
     page.write(out, {"faces": section("Faces", curves=2)}, order, "# head\n")
+    assert "not measured yet:** cards." in out.read_text("utf-8")
     page.write(out, {"cards": section("Cards")}, order, "# head\n")
     text = out.read_text("utf-8")
+    assert "not measured yet" not in text
     assert text.index("## Cards") < text.index("## Faces")
     assert "![Misses: FNMR over FMR](biometrics-faces-2.svg)" in text
     assert "| a | b\\|c |" in text and "* the rest" in text
