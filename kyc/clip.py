@@ -18,7 +18,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from kyc.check import BadInput
-from kyc.image import MIN_SIDE, Frame
+from kyc.image import MIN_SIDE, Bgr, Frame
 
 MAX_BYTES = 256 << 20
 MAX_SECONDS = 300.0
@@ -58,7 +58,7 @@ class Clip:
             first = next(_decoded(container, _stream(container, path), path), None)
             if first is None:
                 raise BadInput("no_pictures", f"{path}: no picture can be decoded")
-            height, width = first[1].shape[:2]
+            height, width = _upright(first[1]).shape[:2]
         return cls(path, width, height, pictures, seconds)
 
     def frames(self, fps: float | None = None) -> Iterator[Frame]:
@@ -68,11 +68,11 @@ class Clip:
         """
         due_us = 0.0
         with _opened(self.path, _kind(self.path)) as container:
-            for time_us, bgr in _decoded(container, _stream(container, self.path), self.path):
+            for time_us, shown in _decoded(container, _stream(container, self.path), self.path):
                 if fps is not None and time_us + 1 < due_us:
                     continue
                 due_us = max(due_us + 1e6 / fps, time_us) if fps is not None else 0.0
-                yield Frame(bgr, time_us)
+                yield Frame(_upright(shown), time_us)
 
 
 def _kind(path: Path) -> str:
@@ -143,7 +143,7 @@ def _packets(container: Any, stream: Any, path: Path) -> tuple[int, float]:
 
 
 def _decoded(container: Any, stream: Any, path: Path) -> Iterator[tuple[int, Any]]:
-    """Time since the first picture, microseconds, always growing; the picture, upright."""
+    """Time since the first picture, microseconds, always growing; the picture as decoded."""
     first, last = None, -1
     for count, frame in enumerate(container.decode(stream)):
         if count >= MAX_PICTURES:
@@ -155,7 +155,11 @@ def _decoded(container: Any, stream: Any, path: Path) -> Iterator[tuple[int, Any
         if time_us <= last:
             continue
         last = time_us
-        bgr = frame.to_ndarray(format="bgr24")
-        # Its display matrix turns the picture against the clock.
-        turns = round(getattr(frame, "rotation", 0) / 90) % 4
-        yield time_us, np.ascontiguousarray(np.rot90(bgr, turns) if turns else bgr)
+        yield time_us, frame
+
+
+def _upright(frame: Any) -> Bgr:
+    bgr = frame.to_ndarray(format="bgr24")
+    # Its display matrix turns the picture against the clock.
+    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(bgr, turns) if turns else bgr)
