@@ -34,12 +34,15 @@ def compare(zone: Zone, printed: Sequence[str]) -> Match:
     if not parts:
         return "unseen"
     cut_short = not zone.text("name").endswith(FILLER)
-    if all(_stands(part, words, cut_short and part is parts[-1]) for part in parts):
+    runs, single = _joined(words), [bare(word) for word in words]
+    missing = [
+        part
+        for part in parts
+        if not _stands(part, runs, single, cut_short and part is parts[-1])
+    ]
+    if not missing or bare("".join(zone.names)) in single:
         return "confirmed"
-    if bare("".join(zone.names)) in map(bare, words):
-        return "confirmed"
-    missing = [part for part in parts if not _stands(part, words, False)]
-    alike = all(any(_alike(part, word) for word in _joined(words)) for part in missing)
+    alike = all(any(_alike(part, run) for run in runs) for part in missing)
     return "differs" if alike else "unseen"
 
 
@@ -96,15 +99,13 @@ def _joined(words: Sequence[str]) -> list[str]:
     ]
 
 
-def _stands(part: str, words: Sequence[str], cut_short: bool) -> bool:
-    runs = _joined(words)
+def _stands(part: str, runs: Sequence[str], words: Sequence[str], cut_short: bool) -> bool:
     if part in runs:
         return True
     if cut_short and any(run.startswith(part) for run in runs):
         return True
     # A label may have run into the name: its end counts, if long enough not to be chance.
-    ends = (bare(word) for word in words) if len(part) >= 5 else ()
-    return any(word.endswith(part) or word.startswith(part) for word in ends)
+    return len(part) >= 5 and any(word.endswith(part) or word.startswith(part) for word in words)
 
 
 def _is_run(part: str, printed: Sequence[str]) -> bool:

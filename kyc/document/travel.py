@@ -139,6 +139,7 @@ class TravelDocument(Paper):
         self._seen: Counter[tuple[str, ...]] = Counter()
         self._zones: dict[tuple[str, ...], Sighting] = {}
         self._printed: dict[str, None] = {}
+        self._matched: tuple[tuple[tuple[str, ...], int], mrz_name.Match] | None = None
         self._resident = 0
         self._best: tuple[tuple[bool, float], Frame, Leaf] | None = None
         self._portrait: tuple[float, Bgr, int] | None = None
@@ -203,7 +204,11 @@ class TravelDocument(Paper):
         return mrz_repair.doubted(zone, _tokens(list(self._printed)))
 
     def _name(self, zone: Zone) -> mrz_name.Match:
-        return mrz_name.compare(zone, list(self._printed))
+        """Compared anew only when more was read: each frame asks for it."""
+        known = (zone.lines, len(self._printed))
+        if self._matched is None or self._matched[0] != known:
+            self._matched = (known, mrz_name.compare(zone, list(self._printed)))
+        return self._matched[1]
 
     def answer(self, media_time_us: int) -> Finding:
         zone = self._zone()
