@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -20,18 +21,20 @@ from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, select, update
 
 from kyc.check import Finding, Picture, Verdict
+from recordings.keys import Signer
 from recordings.timestamp import TestAuthority
 from recordings.verify_recording import SUITES, compact, manifest_text
+from tests.recordings.sm2 import outside
 from tests.recordings.takes import take
 from video_bank.accounts import Accounts, Login
-from video_bank.archive import Archive
+from video_bank.archive import Archive, signer_of
 from video_bank.attendance import Attendee, seat
 from video_bank.blobs import LocalBlobs
 from video_bank.businesses import Businesses, load_consents
 from video_bank.config import Config
 from video_bank.customers import Customers
 from video_bank.dossier import Dossier, _open
-from video_bank.errors import Conflict, NotFound, TooMany
+from video_bank.errors import Conflict, NotFound, OperatorError, TooMany
 from video_bank.evidence import AUDIT, Entry, Timeline, verify
 from video_bank.exports import WAITING, Exports
 from video_bank.findings import Findings
@@ -58,7 +61,12 @@ class Office:
     """A bank with one sealed session of a second and a half."""
 
     def __init__(
-        self, config: Config, db: Database, secrets: Secrets, customers: Customers
+        self,
+        config: Config,
+        db: Database,
+        secrets: Secrets,
+        customers: Customers,
+        signer: Signer | None = None,
     ) -> None:
         self.config, self.db, self.customers = config, db, customers
         self.timeline = Timeline()
@@ -67,13 +75,12 @@ class Office:
         )
         blobs = LocalBlobs(config.data / "blobs", b"b" * 32)
         self.findings = Findings(db, blobs, secrets, self.sessions)
-        self.archive = Archive(db, config.data / "recordings", config.keys)
-        signer = self.archive.signer
+        self.archive = Archive(db, config.data / "recordings", config.keys, signer=signer)
         self.notary = Notary(
             db,
             self.timeline,
             Running(db, self.timeline),
-            signer,
+            self.archive.signer,
             self.archive.trust,
             origin="bank.example/recordings",
             authority=TestAuthority(config.keys / "test-authority.pem"),
@@ -525,3 +532,35 @@ def test_when_a_supervisor_spoke_to_everybody() -> None:
         said(140, 40, "joined"), said(210, 50, "listening"),
     ]  # fmt: skip
     assert _open(parts, entries) == {1: [(20, 30), (40, 1 << 62)], 2: [(0, 50)]}
+
+
+async def test_all_of_it_in_suite_2(
+    config: Config, database: Database, secrets: Secrets, customers: Customers, tmp_path: Path
+) -> None:
+    """By the settings: sealed, entered, stamped, exported and verified with a signer outside."""
+    config.keys.mkdir(parents=True, exist_ok=True)
+    with outside(tmp_path) as (socket, public):
+        settings = replace(config, signer="socket", signer_socket=socket, signer_public_key=public)
+        signer = await asyncio.to_thread(signer_of, settings)
+        office = Office(config, database, secrets, customers, signer)
+        await office.talk()
+        exports = office.exports()
+        task = asyncio.create_task(exports.run())
+        reviewer = await office.staff("赵敏", "reviewer")
+        made = await exports.ask("V-1", office.session, reviewer, REASON)
+        assert (await ended(exports, made, reviewer))["state"] == "done"
+        path, _ = await exports.fetch(made, reviewer)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    found = await office.archive.verify(office.session)
+    assert (found["verdict"], found["parts"][0]["suite"]) == ("ok", 2)
+    with zipfile.ZipFile(path) as packed:
+        packed.extractall(tmp_path / "out")
+    (directory,) = (tmp_path / "out").iterdir()
+    code, said = await asyncio.to_thread(verified, directory)
+    assert code == 0 and "not certified" in said and "stamped at" in said, said
+    assert "not certified" in (directory / "report.html").read_text()
+    assert json.loads((directory / "MANIFEST.json").read_text())["suite"] == 2
+    with pytest.raises(OperatorError, match="signer"):
+        await asyncio.to_thread(signer_of, settings)  # it is gone

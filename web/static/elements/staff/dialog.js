@@ -37,7 +37,7 @@ export function open({ title, kind = "" }, ...children) {
  * @returns {Promise<string|null>}
  */
 export function askReason({ title, why = "", label, confirm, before, tone = "" }) {
-  const field = el("textarea", { rows: 3, required: true, maxlength: 500, name: "reason" })
+  const field = el("textarea", { class: "input", rows: 3, required: true, maxlength: 500, name: "reason" })
   const form = el(
     "form",
     { method: "dialog", class: "stack" },
