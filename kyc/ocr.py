@@ -52,7 +52,7 @@ class TextReader:
     cost of a word is its width. Padded no more than it needs, a card is read for a third less.
     """
 
-    FINDING = 640  # pixels of the longer side in which words are looked for
+    FINDING = 704  # pixels of the longer side in which words are looked for
     _HIGH, _STEP, _LEAST, _WIDEST = 48, 32, 64, 3200  # pixels of the recogniser's input
 
     def __init__(self, prepared: Prepared, threads: int = 1) -> None:

@@ -162,13 +162,19 @@ def outline(sight: Sight) -> Points | None:
         return None
     best, best_score = printed, 0.0
     for quad, score in _quads(sight.upright):
-        fits = _holds(quad, centres)
+        fits = _holds(quad, centres) and whole(sight, quad)
         if printed is not None:
             side = float(np.linalg.norm(printed[1] - printed[0]))
             fits = fits and float(np.abs(quad - printed).max()) < 0.15 * side
         if fits and score > best_score:
             best, best_score = quad, score
     return best
+
+
+def whole(sight: Sight, quad: Points) -> bool:
+    """Whether the outline lies inside the picture; one at its edge is the picture's, or cut off."""
+    height, width = sight.upright.shape[:2]
+    return bool((quad > 2).all() and (quad < (width - 3, height - 3)).all())
 
 
 def _from_print(sight: Sight) -> Points | None:

@@ -399,11 +399,11 @@ def around(words: Sequence[Box]) -> Box | None:
 
 
 def whole_card(text: Box, turns: int) -> Box:
-    """Room around the text for what it leaves out: on the front the portrait, right of it.
+    """Room around the text for what it leaves out: portrait to its right, emblem to its left.
 
     ``turns`` quarter turns clockwise would set the card upright.
     """
-    margins = (0.2, 0.3, 0.55, 0.3)  # left, top, right, bottom of an upright card
+    margins = (0.42, 0.3, 0.55, 0.3)  # left, top, right, bottom of an upright card
     left, top, right, bottom = (margins[(side + turns) % 4] for side in range(4))
     x, y, w, h = text
     return x - left * w, y - top * h, w * (1 + left + right), h * (1 + top + bottom)

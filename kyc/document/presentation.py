@@ -55,15 +55,11 @@ def findings(
 ) -> list[Finding]:
     """The hints from the best sights of one side of a card (about 200 CPU-ms a sight)."""
     outlines = [(sight, card.outline(sight)) for sight in sights]
-    laid = [(sight, quad) for sight, quad in outlines if quad is not None and _whole(sight, quad)]
+    laid = [
+        (sight, quad) for sight, quad in outlines if quad is not None and card.whole(sight, quad)
+    ]
     asked = [hint for hint in HINTS if side == "front" or hint.name != "card_portrait_edges"]
     return [_finding(hint, laid, media_time_us, models) for hint in asked]
-
-
-def _whole(sight: Sight, quad: Points) -> bool:
-    """Whether all of the card was cut out: an outline at the edge may leave the emblem outside."""
-    height, width = sight.upright.shape[:2]
-    return bool((quad > 2).all() and (quad < (width - 3, height - 3)).all())
 
 
 def _finding(

@@ -226,7 +226,7 @@ def _address(body: Sequence[tuple[str, float]]) -> Value | None:
         if re.search(r"公民|身份|号码|^[姓性民出]", text):
             break
         parts.append((text, score))
-    address = "".join(text for text, _ in parts)
+    address = re.sub(rf"[^{_HAN}A-Za-z0-9#()（）·-]", "", "".join(text for text, _ in parts))
     # An address names at least a county and ends in something one can stand before.
     if len(address) < 6 or not re.search(r"[省市区县州旗盟]", address):
         return None
