@@ -48,7 +48,7 @@ CLOSED = 0.55  # of the open eye's own opening
 BLINK_S = 2.5  # eyes closed for longer are not a blink
 GREW = 1.4  # times as large as at rest: half a metre becomes 36 cm
 PERSPECTIVE = 0.07  # by which nearness then grows at least; a picture's does not grow at all
-CLOSER_SAMPLES = 2  # pictures that have to show it
+CLOSER_SAMPLES = 4  # pictures that have to show it, and most of those seen near
 
 
 class Draw(Protocol):
@@ -304,7 +304,7 @@ class Challenge:
     def _wait_for_action(self, now: int, pose: Measures, approach: float | None) -> Step:
         asked = self.asked[-1]
         if self._late(now):
-            flat = self._flat >= CLOSER_SAMPLES > self._round
+            flat = self._flat >= CLOSER_SAMPLES
             return self._step(asked.prompt, now, "flat_approach" if flat else "prompt_missed")
         assert self.neutral is not None
         if not self._armed:
@@ -346,7 +346,7 @@ class Challenge:
             self._round += 1
         else:
             self._flat += 1
-        return self._round >= CLOSER_SAMPLES
+        return self._round >= CLOSER_SAMPLES and self._round > 2 * self._flat
 
     def _stray_action(self, now: int) -> Step:
         self._began = None

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from kyc.liveness.challenge import (
     ABSENT_S,
     BLINK_S,
+    CLOSER_SAMPLES,
     GAP_S,
     GREW,
     NOD,
@@ -248,8 +249,8 @@ def _approaches(piece: Sequence[Look], rest: Neutral) -> Iterator[Action]:
             for time, _, approach in piece[begin : end + 1]
             if approach is not None and approach > PERSPECTIVE
         ]
-        if start is not None and len(round_at) >= ACTION_SAMPLES:
-            yield Action("closer", piece[start][0], round_at[ACTION_SAMPLES - 1])
+        if start is not None and len(round_at) >= max(CLOSER_SAMPLES, (end + 1 - begin) / 2):
+            yield Action("closer", piece[start][0], round_at[CLOSER_SAMPLES - 1])
 
 
 def _began(piece: Sequence[Look], before: int, rests: Callable[[Measures], bool]) -> int | None:
