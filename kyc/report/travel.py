@@ -1,6 +1,6 @@
 """What is read of passports, visas, foreign cards, bank cards and business licences.
 
-About three minutes of one processor. Drawn papers come from a seed of their own: the one the
+About four minutes of one processor. Drawn papers come from a seed of their own: the one the
 reading was mended with is never reported on.
 """
 
