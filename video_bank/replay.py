@@ -8,8 +8,9 @@ far as it is signed.  Everything that touches a disk runs in a thread.
 import asyncio
 import contextlib
 import threading
+import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -28,6 +29,15 @@ KEPT_PARTS = 16
 KEPT_VIEWS = 4
 """Views of one stream of a running part: a player changes to a newer one while it still reads the
 one before."""
+
+CHUNK = 128 * 1024
+"""Bytes decrypted and sent at a time: a seek answers at once and little plaintext is in memory."""
+AHEAD_S, HASTE = 8.0, 8.0
+"""A player asks for everything up to the end and throws it away with the next seek.  So many
+seconds of the stream are sent at once, what follows so many times as fast as it plays: at 4x that
+is enough, and the processor has time for the pictures that are waited for."""
+PACE = 32 * 1024
+"""Bytes a second that every stream has at least, for the reckoning above."""
 
 NEAR_US = 30_000_000
 """Two clocks that say the same up to this much are one; setting up a call takes some of it."""
@@ -117,6 +127,18 @@ class Replay:
     async def read(self, view: WebmView, offset: int, length: int) -> bytes:
         """A range of a stream, decrypted for this answer only."""
         return await asyncio.to_thread(view.read, offset, length)
+
+    async def pieces(self, view: WebmView, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Bytes `start` to `stop` of a stream for a player, soon at first, then at its pace."""
+        began, pace = time.monotonic(), max(PACE, view.size / max(view.duration_us, 1) * 1e6)
+        free, sent = pace * AHEAD_S, 0
+        while start < stop:
+            early = (sent - free) / (pace * HASTE) - (time.monotonic() - began)
+            if early > 0:
+                await asyncio.sleep(early)
+            piece = await self.read(view, start, min(CHUNK, stop - start))
+            yield piece
+            start, sent = start + len(piece), sent + len(piece)
 
     async def events(self, session: str) -> list[Event]:
         """What happened, as it was sealed, in order; loudness left out."""

@@ -1,30 +1,18 @@
 """The reviewer's page: sessions listed, replayed and verified; every look is itself on record."""
 
-import asyncio
 import contextlib
 import re
-import time
 
 from aiohttp import web
 
-from recordings.replay import WebmView
 from video_bank.accounts import LOGIN
 from video_bank.errors import UserError
 from video_bank.keys import ARCHIVE, BUSINESSES, REVIEWS
 from video_bank.permissions import Permission
-from video_bank.replay import Replay
 from video_bank.reviews import Filter
 from video_bank.sessions import text
 from video_bank.views.route import Route, body, number
 
-CHUNK = 128 * 1024
-"""Bytes decrypted and sent at a time: a seek answers at once and little plaintext is in memory."""
-AHEAD_S, HASTE = 8.0, 8.0
-"""A player asks for everything up to the end and throws it away with the next seek.  So many
-seconds of the stream are sent at once, what follows so many times as fast as it plays: at 4x that
-is enough, and the processor has time for the pictures that are waited for."""
-PACE = 32 * 1024
-"""Bytes a second that every stream has at least, for the reckoning above."""
 _NUMBER = re.compile(r"[0-9]{1,5}")
 
 
@@ -113,23 +101,10 @@ async def stream(request: web.Request) -> web.StreamResponse:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{webm.size}"
     await response.prepare(request)
     with contextlib.suppress(ConnectionResetError):  # the player is elsewhere already
-        await _send(response, reviews.replay, webm, start, stop)
+        async for piece in reviews.replay.pieces(webm, start, stop):
+            await response.write(piece)
         await response.write_eof()
     return response
-
-
-async def _send(
-    response: web.StreamResponse, replay: Replay, webm: WebmView, start: int, stop: int
-) -> None:
-    began, pace = time.monotonic(), max(PACE, webm.size / max(webm.duration_us, 1) * 1e6)
-    free, sent = pace * AHEAD_S, 0
-    while start < stop:
-        early = (sent - free) / (pace * HASTE) - (time.monotonic() - began)
-        if early > 0:
-            await asyncio.sleep(early)
-        piece = await replay.read(webm, start, min(CHUNK, stop - start))
-        await response.write(piece)
-        start, sent = start + len(piece), sent + len(piece)
 
 
 R = "/api/reviews"
