@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-ALL = ("memory", "recordings", "media", "setup", "viewers", "impaired", "leak", "kyc")
+ALL = ("memory", "recordings", "media", "setup", "viewers", "impaired", "leak", "kyc", "checks")
 
 
 def main() -> int:

@@ -32,12 +32,16 @@ class Ours:
         address: str = "127.0.0.1",
         core: int | None = None,
         realtime: bool = False,
+        checks: tuple[Path, Path] | None = None,
     ) -> None:
+        """`checks`: models and a picture of a card, for checks all the while."""
         self.record = record
         self._arguments = ["--address", address]
         if record is not None:
             record.mkdir(parents=True, exist_ok=True)
             self._arguments += ["--record", str(record)]
+        if checks is not None:
+            self._arguments += ["--checks", str(checks[0]), "--card", str(checks[1])]
         if core is not None:
             self._arguments += ["--core", str(core)]
         if realtime:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 import threading
@@ -23,17 +24,23 @@ import uvloop
 from aiohttp import web
 
 from benchmarks.process import settle_on
+from kyc.check import Finding
+from kyc.worker import Inference
 from recordings import FileSigner, LocalStore, Recorder, new_dek, new_part_id
 from signaling import peer
 from signaling.beat import Beat
 from signaling.port import Port
 from signaling.room import EncodedFrame, Room
+from signaling.sample import sample
 from signaling.socket import Caller, Connection, Entry, Refused, serve
 from video_bank import collector
 from video_bank.tape import Tape
 
-KEY_FRAME_S = 5.0
+KEY_FRAME_S = 2.0
 "As in the product: so often a recorded participant is asked for a key frame."
+CHECKED_S = 6.0
+"So long one check looks before the next has its turn."
+CARD = (1280, 720)
 
 
 @dataclass
@@ -69,6 +76,8 @@ class Server:
         self._signer = FileSigner.load_or_create(directory / "keys") if directory else None
         self._sessions: dict[str, Session] = {}
         self._opening = asyncio.Lock()
+        self._opened = asyncio.Event()
+        self._looked = 0
         self._failures: list[str] = []
         self.ended = asyncio.Event()
 
@@ -102,6 +111,7 @@ class Server:
             session = self._sessions.get(room)
             if session is None:
                 session = self._sessions[room] = await self._open(room)
+                self._opened.set()
         session.welcome(caller.id)
         return Entry(session.room, caller.id, caller.role, caller.name)
 
@@ -128,6 +138,30 @@ class Server:
                 for participant in session.people:
                     session.room.request_keyframe(participant)
 
+    async def keep_checking(self, inference: Inference, card: bytes) -> None:
+        """As the product does during checks, over and over: a card is read, a face challenged.
+
+        Pictures are decoded from the call; where a card is asked for, `card` takes their place.
+        """
+        await self._opened.wait()
+        session = next(iter(self._sessions.values()))
+        while True:
+            for name, fps in (("id_card_front", 4.0), ("liveness", 10.0)):
+                asked = {"prompts": ["left", "blink", "right"]} if name == "liveness" else {}
+                async with inference.open(name, **asked) as live:
+                    until = time.monotonic() + CHECKED_S
+                    pictures = sample(session.room, "customer", fps=fps)
+                    async with contextlib.aclosing(pictures):
+                        async for picture in pictures:
+                            width, height = (picture.width, picture.height) if asked else CARD
+                            answer = await live.see(
+                                width=width, height=height, bgr=picture.bgr if asked else card,
+                                media_time_us=picture.time_us,
+                            )  # fmt: skip
+                            self._looked += 1
+                            if isinstance(answer, Finding) or time.monotonic() > until:
+                                break
+
     async def _figures(self, request: web.Request) -> web.StreamResponse:
         if "collect" in request.query:
             collector.give_back()
@@ -139,6 +173,7 @@ class Server:
                 "sessions": len(self._sessions),
                 "tasks": len(asyncio.all_tasks()),
                 "failures": self._failures,
+                "looked": self._looked,
                 "recorder_threads": recorders,
                 "at": time.monotonic(),
             }
@@ -171,6 +206,11 @@ async def run(options: argparse.Namespace) -> None:
     await site.start()
     port = runner.addresses[0][1]
     asking = asyncio.gather(server.ask_for_key_frames(), collector.sweep(server.ended))
+    inference = Inference(models_dir=options.checks) if options.checks else None
+    if inference is not None:
+        await inference.start()
+        card = await asyncio.to_thread(options.card.read_bytes)
+        asking = asyncio.gather(asking, server.keep_checking(inference, card))
     collector.settle()
     print(json.dumps({"port": port}), flush=True)
     loop = asyncio.get_running_loop()
@@ -182,6 +222,8 @@ async def run(options: argparse.Namespace) -> None:
     await ended.wait()
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
+    if inference is not None:
+        await inference.close()
     await server.close()
     await runner.cleanup()
 
@@ -190,6 +232,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--record", type=Path, help="directory of the recordings")
+    parser.add_argument("--checks", type=Path, help="check the customer with these models")
+    parser.add_argument("--card", type=Path, help="a picture for them: 1280 x 720, BGR, bytes")
     parser.add_argument("--core", type=int, help="stay on this core")
     parser.add_argument("--realtime", action="store_true", help="before others on that core")
     options = parser.parse_args()
