@@ -371,6 +371,7 @@ class Calls:
         if call is None or call.recording_failed:
             return
         call.recording_failed = True
+        call.failure_tried_at = time.monotonic()
         log.error("x recording of session %s failed: %s", session, error.strerror)
         alarm = {"topic": "alarm", "data": {"code": "recording_failed", "session": session}}
         for person in call.people.values():

@@ -146,7 +146,7 @@ async def test_the_real_process_reads_a_card(
     inference: Inference, card: Callable[[str], Bgr]
 ) -> None:
     names = await inference.models()
-    assert len(names) == 6 and all(len(sha256) == 64 for sha256 in names.values())
+    assert len(names) == 7 and all(len(sha256) == 64 for sha256 in names.values())
     bgr = card("d13_front_frame")
     height, width = bgr.shape[:2]
     slowest, hints = 0.0, []
