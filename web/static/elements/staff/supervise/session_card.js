@@ -81,7 +81,7 @@ function alertsOf({ levels, people, on_hold, recording_up, alert }) {
   const bad = people.filter((/** @type {any} */ one) => (levels[one.id] ?? BAD + 1) <= BAD)
   const alerts = [
     !recording_up && { tone: "stop", picture: "record", words: t("floor.not_recorded") },
-    alert && { tone: alert === "other_face" ? "stop" : "look", picture: "face", words: t(`watch_code.${alert}`) },
+    alert !== null && { tone: alert === "other_face" ? "stop" : "look", picture: "face", words: t(`watch_code.${alert}`) },
     bad.length > 0 && { tone: "look", picture: "network", words: t("floor.bad_line", { names: bad.map((/** @type {any} */ one) => one.name).join(t("staff.comma")) }) },
     on_hold && { tone: "look", picture: "pause", words: t("common.on_hold") },
   ]
