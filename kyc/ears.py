@@ -27,7 +27,6 @@ BACKLOG = 8
 "Utterances one voice may have waiting; what comes on top is answered without words."
 FINISH_S = 15.0
 PIECE_BYTES = 1 << 20  # half a minute
-PROMPT_LENGTH = 200
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,8 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
 class Voice:
     """One voice listened to: its cutter and what waits to be written down."""
 
-    def __init__(self, cutter: Cutter, language: str | None, prompt: str | None) -> None:
-        self.cutter, self.language, self.prompt = cutter, language, prompt
+    def __init__(self, cutter: Cutter, language: str | None, digits: bool) -> None:
+        self.cutter, self.language, self.digits = cutter, language, digits
         self.waiting: list[Future[Utterance]] = []
 
     def written(self) -> list[Utterance]:
@@ -118,12 +117,12 @@ class Ears:
         raise BadInput("unknown_verb")
 
     def _voice(self, request: wire.Body) -> Voice:
-        language, prompt = request.get("language"), request.get("prompt")
+        language, digits = request.get("language"), request.get("digits", False)
         if language not in (None, *LANGUAGES):
             raise BadInput("language")
-        if prompt is not None and (not isinstance(prompt, str) or len(prompt) > PROMPT_LENGTH):
-            raise BadInput("prompt")
-        return Voice(self._recogniser.cutter(), language, prompt)
+        if not isinstance(digits, bool):
+            raise BadInput("digits")
+        return Voice(self._recogniser.cutter(), language, digits)
 
     def _known(self, request: wire.Body) -> Voice:
         voice = self._voices.get(request["ear"])
@@ -148,7 +147,7 @@ class Ears:
         for cut in cuts:
             if len(voice.waiting) < BACKLOG:
                 future = self._writing.submit(
-                    self._recogniser.write, cut, voice.language, voice.prompt
+                    self._recogniser.write, cut, voice.language, digits=voice.digits
                 )
             else:
                 future = Future()

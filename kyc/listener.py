@@ -97,11 +97,11 @@ class Listener:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, language: str | None = None, prompt: str | None = None
+        self, language: str | None = None, *, digits: bool = False
     ) -> AsyncIterator[Ear]:
         """Listen to one voice; parameters as of :meth:`kyc.speech.Recogniser.write`."""
         process = await self._ready()
-        reply = await process.call({"verb": "open", "language": language, "prompt": prompt})
+        reply = await process.call({"verb": "open", "language": language, "digits": digits})
         number = int(reply["ear"])
         try:
             yield Ear(process, number)

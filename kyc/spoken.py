@@ -7,6 +7,7 @@ pinyin without tone, may make up less than half of an answer, and are left out a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _LIKE_WORDS = {
     "sicks": "6", "ate": "8",
 }  # fmt: skip
 _PIECES = re.compile(r"[0-9]|[A-Za-z']+|[^\W\d_]|[０-９○]")
+BROKEN = "\ufffd"
+"Stands for half a character: 零 and 幺 are written in two steps."
 _LONGEST = 400
 "Characters looked at: nobody says more in one breath."
 
@@ -68,6 +71,19 @@ def shown(heard: Iterable[Digit | None]) -> str:
 def says(expected: str, heard: Sequence[Digit | None]) -> bool:
     """Whether exactly these digits were said, in one run without another digit beside them."""
     return any(_is(expected, run) for run in _runs(heard))
+
+
+def likeliest(written: Iterable[tuple[str, float]]) -> str:
+    """The digits with most probability over all their spellings; empty when none are only digits.
+
+    ``written``: what may have been said, with the natural logarithm of its probability.
+    """
+    shares: dict[str, float] = {}
+    for text, logarithm in written:
+        digits = shown(digits_in(text))
+        if digits.isdecimal() and BROKEN not in text:
+            shares[digits] = shares.get(digits, 0.0) + math.exp(logarithm)
+    return max(shares, key=lambda digits: shares[digits], default="")
 
 
 def most_digits(heard: Sequence[Digit | None]) -> int:

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from kyc.check import BadInput, Finding, Guidance
 from kyc.listener import Ear, Heard, Listener
 from kyc.liveness import mouth
-from kyc.liveness.digits import PROMPTS, SpokenDigits
+from kyc.liveness.digits import SpokenDigits
 from kyc.process import Unavailable
+from kyc.speech import LANGUAGES
 from kyc.worker import Inference
 from video_bank.feed import Camera
 
@@ -66,14 +67,14 @@ class Hearing:
 
         Never raises for want of models, process or sound: that is "not checked". Cancel to stop.
         """
-        language = language if language in PROMPTS else "zh"
+        language = language if language in LANGUAGES else "zh"
         check = SpokenDigits(self._now_us(session), language, {})
         openings: list[mouth.Opening] = []
         watching = asyncio.create_task(self._watch(session, openings)) if watch_mouth else None
         try:
             guide(Guidance("listening"))  # loading takes seconds where nobody prepared
             models = await self._listener.models()
-            async with self._listener.open(language, PROMPTS[language]) as ear:
+            async with self._listener.open(language, digits=True) as ear:
                 # Loading took its time; the person has just been asked.
                 check = SpokenDigits(self._now_us(session), language, models)
                 finding = await self._ask(session, guide, check, ear)

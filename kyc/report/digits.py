@@ -20,12 +20,11 @@ import av
 import numpy as np
 
 from kyc.instruments import Instruments
-from kyc.liveness.digits import PROMPTS, draw, understood
+from kyc.liveness.digits import draw, said_in
 from kyc.models import ModelRefused, prepare
 from kyc.report.section import Rate, Section, Table
 from kyc.sound import read
-from kyc.speech import CHUNK_US, PAUSE_CHUNKS, RATE, Recogniser
-from kyc.spoken import Digit, says
+from kyc.speech import CHUNK_US, PAUSE_CHUNKS, RATE, Recogniser, Utterance
 
 SHIPPED = Path(__file__).parents[2] / "tests" / "kyc" / "spoken_digits"
 RECORDED = Path("/usr/share/asterisk/sounds/en_US_f_Allison/digits")
@@ -50,7 +49,7 @@ class Outcome:
     """What was understood, and at what cost."""
 
     reading: Reading
-    heard: list[Digit | None]
+    heard: list[Utterance]
     cpu_s: float
     wall_s: float
     "From the end of the pause that ends the utterance to the words."
@@ -58,7 +57,7 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        return says(self.reading.digits, self.heard)
+        return said_in(self.reading.digits, self.heard)
 
 
 def section(data: Path, instruments: Instruments) -> Section:
@@ -93,6 +92,13 @@ def told(outcomes: list[Outcome]) -> Section:
         notes=(
             "The check asks up to three times, each time for new digits; the figures are of one "
             "reading each.",
+            "Mandarin is written down three times: freely, held to Arabic digits, held to Chinese "
+            "characters. Two must agree. This was designed on 168 readings by four other voices "
+            "(0.85 to 1.3 times as fast, 72 with the pitch moved by 15 %): 146 of 168 right, where "
+            "the free writing alone had 131, and 2 in place of 13 accepted with a digit left out, "
+            "0 in place of 9 with one changed.",
+            "The voices above are not those, but it was known when this was designed that the free "
+            "writing alone had 34 of these 60 Mandarin readings, and which voices were worst.",
             "Other digits: does a recording pass for what it does not say? What passes "
             "is misheard, a digit swallowed or taken for another.",
             "Whoever is misheard in every round fails with `other_digits`: a person decides then.",
@@ -129,7 +135,7 @@ def _wrong(outcomes: list[Outcome]) -> list[tuple[str, str]]:
     tried = {"one digit changed": [0, 0], "one left out": [0, 0], "random": [0, 0]}
     for each in outcomes:
         for kind, digits in _others(each.reading.digits, rng):
-            tried[kind][0] += says(digits, each.heard)
+            tried[kind][0] += said_in(digits, each.heard)
             tried[kind][1] += 1
     return [(kind, str(Rate(*counts))) for kind, counts in tried.items()]
 
@@ -162,11 +168,10 @@ def _hear(recogniser: Recogniser, reading: Reading) -> Outcome:
     began, wall = time.process_time(), 0.0
     cutter = recogniser.cutter()
     cuts = cutter.feed(reading.pcm, 0) + cutter.finish()
-    heard: list[Digit | None] = []
+    heard: list[Utterance] = []
     for cut in cuts:
         started = time.perf_counter()
-        said = recogniser.write(cut, reading.language, PROMPTS[reading.language])
-        heard += understood(said)
+        heard.append(recogniser.write(cut, reading.language, digits=True))
         wall = time.perf_counter() - started
     spoken = sum(cut.to_us - cut.from_us for cut in cuts) / 1e6
     return Outcome(reading, heard, time.process_time() - began, wall, spoken)

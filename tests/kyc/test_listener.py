@@ -93,7 +93,13 @@ async def test_a_voice_is_understood_piece_by_piece(
             )
         said.append(await ear.finish())
         models, memory = await ears.models(), await ears.memory()
+    mandarin = next(each for each in truth if each["language"] == "zh")
+    async with ears.open("zh", digits=True) as ear:
+        await ear.hear(read(VOICES / mandarin["file"]), 0)
+        (held,) = [each.held for each in (await ear.finish()).utterances]
     await ears.close()
+    assert len(held) == 2
+    assert all(each.isdigit() for each in held)
     (utterance,) = [each for heard in said for each in heard.utterances]
     digits = utterance.text.translate(str.maketrans("零一二三四五六七八九", "0123456789"))
     assert "".join(each for each in digits if each.isdigit()) == row["digits"]

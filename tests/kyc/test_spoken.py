@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kyc.speech import sounds
-from kyc.spoken import digits_in, most_digits, says, shown
+from kyc.spoken import digits_in, likeliest, most_digits, says, shown
 
 CHINESE = str.maketrans("0123456789", "零一二三四五六七八九")
 WORDS = "zero one two three four five six seven eight nine".split()
@@ -54,6 +54,13 @@ def test_these_say_it(expected: str, text: str) -> None:
 )
 def test_these_do_not(expected: str, text: str) -> None:
     assert not said(expected, text)
+
+
+def test_all_spellings_of_the_same_digits_count_together() -> None:
+    written = [("471", -0.9), ("4719", -1.2), ("4 7 1 9", -1.3), ("四七一�", -0.1), ("", -0.1)]
+    assert likeliest(written) == "4719"
+    assert likeliest(written[:2]) == "471"
+    assert likeliest([("我同意", -0.1)]) == likeliest([]) == ""
 
 
 @given(st.text("0123456789", min_size=4, max_size=6), st.text("0123456789", min_size=4, max_size=6))

@@ -64,7 +64,7 @@ class Ears:
         return {"speech_recognition": "ab"}
 
     @contextlib.asynccontextmanager
-    async def open(self, language: str, prompt: str) -> AsyncIterator["Ears"]:
+    async def open(self, language: str, *, digits: bool) -> AsyncIterator["Ears"]:
         yield self
 
     async def hear(self, pcm: bytes, time_us: int) -> Heard:

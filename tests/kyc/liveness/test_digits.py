@@ -1,7 +1,7 @@
 """The check as a state machine, and the mouth beside it."""
 
 from kyc.check import Finding, Verdict
-from kyc.liveness.digits import ROUNDS, SpokenDigits, draw
+from kyc.liveness.digits import ROUNDS, SpokenDigits, draw, said_in
 from kyc.liveness.mouth import THRESHOLD, moved
 from kyc.speech import Utterance
 
@@ -44,6 +44,29 @@ def test_pauses_between_digits_are_allowed() -> None:
     spoken = check()
     assert spoken.hear(said("四七", 11)) is None
     assert spoken.hear(said("一九", 14)) is not None
+
+
+def written(free: str, *held: str) -> Utterance:
+    return Utterance(free, "zh", 11 * S, 13 * S, 0.8, held=list(held))
+
+
+def test_two_of_three_ways_of_writing_must_agree() -> None:
+    for ways in (("4719", "4719", "471"), ("4719", "5", "4719"), ("是起幺就", "4719", "4719")):
+        assert said_in("4719", [written(*ways)])
+    for ways in (("4719", "471", "4710"), ("四七", "4719", "471"), ("4718", "4719", "4·19")):
+        assert not said_in("4719", [written(*ways)])
+
+
+def test_no_two_answers_pass_for_one_reading() -> None:
+    said = [written("四七", "47", "41"), written("一九", "79", "79")]
+    assert [digits for digits in ("4719", "4779", "4179") if said_in(digits, said)] == []
+    assert said_in("4719", [written("四七", "47", "41"), written("一九", "19", "79")])
+
+
+def test_an_utterance_without_words_changes_nothing() -> None:
+    said = [written("四七", "47", "41"), written(""), written("一九", "19", "79")]
+    assert said_in("4719", said)
+    assert not said_in("4719", [written(""), written("4719", "5", "5")])
 
 
 def test_what_was_said_before_it_was_asked_does_not_count() -> None:
