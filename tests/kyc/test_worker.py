@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from kyc import process
 from kyc.check import BadInput, Finding, Guidance, Verdict
@@ -133,7 +134,7 @@ async def test_closing_twice_is_fine(stub: Callable[[], Inference]) -> None:
     await inference.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def inference(models_dir: Path) -> AsyncIterator[Inference]:
     """The real process."""
     client = Inference(models_dir=models_dir, threads=1)
@@ -142,6 +143,7 @@ async def inference(models_dir: Path) -> AsyncIterator[Inference]:
     await client.close()
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_real_process_reads_a_card(
     inference: Inference, card: Callable[[str], Bgr]
 ) -> None:
@@ -173,6 +175,7 @@ async def test_the_real_process_reads_a_card(
     assert (await inference.memory())["peak"] < 1.2e9
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_real_process_refuses_a_frame_of_the_wrong_size(inference: Inference) -> None:
     async with inference.open("liveness", prompts=["left"]) as live:
         with pytest.raises(BadInput):
