@@ -314,6 +314,8 @@ def section(data: Path, instruments: Instruments, count: int = COUNT) -> Section
             f"The whole answer (prompts and passive signals fused): attacks that passed {whole}.",
             f"Prompts alone, draws that a photograph followed to the end: {followed}.",
             "Not checked never passes: the fused answer needs the prompts and one more part.",
+            "Depth said nothing on most attacks; the prompts are what stopped them.",
+            "How alike pictures that come again must be was chosen on the clips reported here.",
         ),
         untested=(
             "No attack was made with paper, glass or a mask before a real camera; the photographs "
