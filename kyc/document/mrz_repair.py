@@ -69,7 +69,8 @@ def doubted(zone: Zone, printed: Collection[str]) -> Zone:
     """The zone with what no sum sees called unsure, unless the page prints it.
 
     That is a visa's optional data, under no check digit, where letters stand among digits that look
-    like them; and a ``6`` or ``G`` among letters in a number, which are the same to every sum.
+    like them; a ``6`` or ``G`` among letters in a number, which are the same to every sum; and
+    a code of a state that does not exist: a letter lost there shifts nothing that is summed.
     """
     zone = replace(zone, check_digits=mrz.sums(mrz.LAYOUTS[zone.form], zone.lines))
     unsure = {}
@@ -79,6 +80,9 @@ def doubted(zone: Zone, printed: Collection[str]) -> Zone:
     if _mixed(zone.number[1:]) and set(zone.number) & set("6G"):
         unsure["number"] = zone.number
     names = [name for name, text in unsure.items() if text not in printed]
+    for name in ("issuer", "nationality"):  # two letters of one stand on many a page
+        if zone.text(name).strip(FILLER) not in states.CODES:
+            names.append(name)
     digits = dict(zone.check_digits)
     digits.update({name: "unsure" for name in names if digits.get(name) != "wrong"})
     return replace(zone, check_digits=digits) if names else zone
@@ -115,6 +119,7 @@ def mend(layout: Layout, lines: Sequence[str], printed: Collection[str] = ()) ->
     right = _distinct(zone for zone in zones if zone.valid)
     if not right:
         right = _distinct(guess for zone in zones for guess in _guesses(layout, zone, printed))
+    right = [zone for zone in right if known_states(zone)] or right
     # Several right ways: the page may say which number is meant, nothing else can.
     meant = [each for each in right if each.number in printed] if len(right) > 1 else right
     if len(meant) == 1:

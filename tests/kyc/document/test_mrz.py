@@ -226,3 +226,15 @@ def test_the_zone_is_found_among_the_page() -> None:
     page = ["PASSPORT", "L898902C3", "ERIKSSON", *SPECIMENS["TD3"].split("|"), "12"]
     reading = mrz_repair.read(page)
     assert reading is not None and reading.rows == (3, 4)
+
+
+@pytest.mark.parametrize(("read", "known"), [("ESP", True), ("ES", False), ("D", True)])
+def test_a_letter_lost_from_a_state_is_never_called_valid(read: str, known: bool) -> None:
+    lines = mrz.compose(
+        "TD1", code="I", issuer="ESP", names=("A", "B"), number="048177186", nationality="ESP",
+        birth="690218", sex="F", expiry="330301",
+    )  # fmt: skip
+    lines = (lines[0], lines[1].replace("ESP", read), lines[2])
+    found = mrz_repair.read(lines, {"ES", "048177186"})
+    assert found is not None and found.zone.valid is known
+    assert found.zone.check_digits.get("nationality") == (None if known else "unsure")
