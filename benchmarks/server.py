@@ -19,6 +19,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -205,7 +206,9 @@ async def run(options: argparse.Namespace) -> None:
     site = web.TCPSite(runner, options.address, 0)
     await site.start()
     port = runner.addresses[0][1]
-    asking = asyncio.gather(server.ask_for_key_frames(), collector.sweep(server.ended))
+    asking: asyncio.Future[Any] = asyncio.gather(
+        server.ask_for_key_frames(), collector.sweep(server.ended)
+    )
     inference = Inference(models_dir=options.checks) if options.checks else None
     if inference is not None:
         await inference.start()

@@ -195,8 +195,8 @@ async def bank(
         SIGNER,
         clock,
         authority,
-        notary=None,
-        running=running,  # type: ignore[arg-type]
+        notary=None,  # type: ignore[arg-type]
+        running=running,
     )
     bank.begin_again()
     yield bank

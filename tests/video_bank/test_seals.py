@@ -60,7 +60,7 @@ async def sealed(desk: Desk, session: str) -> tuple[dict[str, object], bytes, Pa
     assert header is not None
     writer = write(archive, f"{session}/001.vbr", header, dek, REELS, [], sealed=True)
     with_marks = Examination(
-        archive.store.open(f"{session}/001.vbr"), archive.signer.trust(), marks=[7]
+        archive.store.open(f"{session}/001.vbr"), archive.trust, marks=[7]
     )
     with_marks.verdict("", None)
     half = with_marks.chains[7]
