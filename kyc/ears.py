@@ -14,7 +14,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from kyc import wire
 from kyc.check import BadInput, Error
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("x %s", error.diagnostics())
         return 1
     loaded.set()
-    ears.serve(source, sink)
+    wire.serve(source, sink, ears.handle)
     sys.stderr.flush()
     os._exit(0)  # a recognition under way would hold the process for another second
 
@@ -74,26 +74,8 @@ class Ears:
         self._voices: dict[int, Voice] = {}
         self._opened = 0
 
-    def serve(self, source: BinaryIO, sink: BinaryIO) -> None:
-        """Answer requests until the source ends."""
-        while (request := wire.read(source)) is not None:
-            number = request.get("number", 0)
-            reply = self._reply(request)
-            if number:
-                for chunk in wire.pack({**reply, "number": number}):
-                    sink.write(chunk)
-                sink.flush()
-
-    def _reply(self, request: wire.Body) -> wire.Body:
-        try:
-            return self._handle(request)
-        except BadInput as error:
-            return {"bad_input": error.code}
-        except Exception as error:  # the type only: its text may quote what was said
-            log.error("x %s failed: %s", request.get("verb"), type(error).__name__)
-            return {"error": type(error).__name__}
-
-    def _handle(self, request: wire.Body) -> wire.Body:
+    def handle(self, request: wire.Body) -> wire.Body:
+        """The reply to one request."""
         match request.get("verb"):
             case "hello":
                 return {}

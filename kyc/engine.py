@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("x %s", error.diagnostics())
         return 1
     loaded.set()
-    engine.serve(source, sink)
+    wire.serve(source, sink, engine.handle)
     sys.stderr.flush()
     os._exit(0)  # a reading under way would hold the process for another second
 
@@ -57,27 +57,8 @@ class Engine:
         self._checks: dict[int, Check] = {}
         self._opened = 0
 
-    def serve(self, source: BinaryIO, sink: BinaryIO) -> None:
-        """Answer requests until the source ends."""
-        while (request := wire.read(source)) is not None:
-            number = request.get("number", 0)
-            reply = self._reply(request)
-            if number:
-                for chunk in wire.pack({**reply, "number": number}):
-                    sink.write(chunk)
-                sink.flush()
-
-    def _reply(self, request: wire.Body) -> wire.Body:
-        try:
-            return self._handle(request)
-        except BadInput as error:
-            return {"bad_input": error.code}
-        except Exception as error:  # one check's fault must not end the others'
-            # The type only: an exception's text may quote what was read from a card.
-            log.error("x %s failed: %s", request.get("verb"), type(error).__name__)
-            return {"error": type(error).__name__}
-
-    def _handle(self, request: wire.Body) -> wire.Body:
+    def handle(self, request: wire.Body) -> wire.Body:
+        """The reply to one request."""
         match request.get("verb"):
             case "hello":
                 return {}

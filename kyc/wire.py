@@ -8,12 +8,16 @@ the head's ``blobs`` lists their lengths. Wherever ``bytes`` stood in the body t
 from __future__ import annotations
 
 import json
+import logging
 import struct
 from asyncio import StreamReader
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from kyc.check import Error, Finding, Guidance, Picture, Verdict
+from kyc.check import BadInput, Error, Finding, Guidance, Picture, Verdict
+
+log = logging.getLogger(__name__)
 
 HEAD_LIMIT = 1 << 20
 BLOB_LIMIT = 64 << 20  # a 4K frame is 25 MB
@@ -41,6 +45,28 @@ def read(stream: BinaryIO) -> Body | None:
         return None
     head, lengths = _head(_exactly(stream, _head_length(prefix)))
     return _body(head, [_exactly(stream, length) for length in lengths])
+
+
+def serve(source: BinaryIO, sink: BinaryIO, handle: Callable[[Body], Body]) -> None:
+    """Answer the requests of a source until it ends; one that fails ends no other."""
+    while (request := read(source)) is not None:
+        number = request.get("number", 0)
+        answer = _reply(request, handle)
+        if number:
+            for chunk in pack({**answer, "number": number}):
+                sink.write(chunk)
+            sink.flush()
+
+
+def _reply(request: Body, handle: Callable[[Body], Body]) -> Body:
+    try:
+        return handle(request)
+    except BadInput as error:
+        return {"bad_input": error.code}
+    except Exception as error:
+        # The type only: an exception's text may quote what was read or said.
+        log.error("x %s failed: %s", request.get("verb"), type(error).__name__)
+        return {"error": type(error).__name__}
 
 
 async def receive(stream: StreamReader) -> Body:
