@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from kyc.check import BadInput, Finding, Verdict
+from kyc.liveness.signal import Sign
 
 TEXT = 200
 REPORTS = 20  # a page that changes cameras more often tells nothing new
@@ -108,29 +109,6 @@ def _number(body: Mapping[Any, Any], name: str, most: float) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         raise BadInput("camera_report", name)
     return float(value)
-
-
-@dataclass(frozen=True)
-class Sign:
-    """One signal's answer."""
-
-    verdict: Verdict
-    reason: str
-    score: float | None = None
-    threshold: float | None = None
-    hint: bool = True
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def view(self) -> dict[str, Any]:
-        """For ``values.signals`` of the finding."""
-        return {
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "score": self.score,
-            "threshold": self.threshold,
-            "hint": self.hint,
-            **self.values,
-        }
 
 
 def _open(reason: str, *, hint: bool = True) -> Sign:

@@ -1,4 +1,4 @@
-"""What one passive signal says about a face."""
+"""What one signal says about a face or a camera's stream."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from kyc.check import Verdict
 
 
 @dataclass(frozen=True)
-class Signal:
-    """A signal's answer, with the measure it rests on."""
+class Sign:
+    """One answer, with the measure it rests on."""
 
-    name: str
     verdict: Verdict
     reason: str
     "Stable code in snake_case; pages translate it."
@@ -21,6 +20,24 @@ class Signal:
     hint: bool = True
     "Only something for a person to look at: it never decides by itself."
     values: dict[str, Any] = field(default_factory=dict)
+
+    def view(self) -> dict[str, Any]:
+        """For ``values.signals`` of the finding."""
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "score": self.score,
+            "threshold": self.threshold,
+            "hint": self.hint,
+            **self.values,
+        }
+
+
+@dataclass(frozen=True)
+class Signal(Sign):
+    """A passive signal's answer."""
+
+    name: str = field(kw_only=True)
 
     @classmethod
     def measured(
@@ -40,20 +57,9 @@ class Signal:
         passed = score <= threshold if most else score >= threshold
         verdict = Verdict.PASSED if passed else Verdict.FAILED
         reason = reasons[0 if passed else 1]
-        return cls(name, verdict, reason, round(score, 4), threshold, hint, values)
+        return cls(verdict, reason, round(score, 4), threshold, hint, values, name=name)
 
     @classmethod
     def missing(cls, name: str, reason: str, *, hint: bool, **values: Any) -> Signal:
         """Not checked, and why."""
-        return cls(name, Verdict.NOT_CHECKED, reason, hint=hint, values=values)
-
-    def view(self) -> dict[str, Any]:
-        """For ``values.signals`` of the finding."""
-        return {
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "score": self.score,
-            "threshold": self.threshold,
-            "hint": self.hint,
-            **self.values,
-        }
+        return cls(Verdict.NOT_CHECKED, reason, hint=hint, values=values, name=name)
